@@ -1,0 +1,44 @@
+VENV := .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test check bench format clean
+
+help: ## Show the commands
+	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "make %-10s %s\n", $$1, $$2}'
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "chapkit needs Python 3.11 or newer; found " + sys.version.split()[0] + ". Name another one: make PYTHON=python3.12 ...")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,postgres,arrow,polars,sklearn,fast]'
+	@touch $@
+
+install: $(INSTALLED) ## Create the virtual environment with everything in it
+
+run: $(INSTALLED) ## Start the diabetes service, train, predict, serve until Ctrl-C (ONCE=1: stop after the table)
+	@$(BIN)/python -m examples.main_job $(if $(ONCE),--once)
+
+test: $(INSTALLED) ## Run the tests with coverage
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov=chapkit --cov-report=term-missing:skip-covered --cov-fail-under=95
+
+check: $(INSTALLED) ## Check format, style, types, layers, dependencies and dead code
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+	$(BIN)/deptry src
+	$(BIN)/vulture
+
+bench: $(INSTALLED) ## Measure against a hand-written application (see docs/benchmarks.md)
+	$(BIN)/python -m bench
+
+format: $(INSTALLED) ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: ## Remove the virtual environment and everything that was generated
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .coverage .hypothesis dist build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""The benchmark: chapkit against the same service written by hand."""

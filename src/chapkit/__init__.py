@@ -1,0 +1,1 @@
+"""Turn a model or a data job into a service that lasts."""

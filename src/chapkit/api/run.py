@@ -1,0 +1,42 @@
+"""Run an application with uvicorn."""
+
+from typing import Any
+
+from starlette.types import ASGIApp
+
+from chapkit.core.logging import configure_logging
+from chapkit.core.settings import ServerSettings
+
+
+def run_app(
+    app: ASGIApp | str,
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    workers: int | None = None,
+    reload: bool | None = None,
+    log_level: str | None = None,
+    **uvicorn_options: Any,
+) -> None:
+    """Serve until stopped; what is not given comes from `HOST`, `PORT`, `WORKERS` and `LOG_LEVEL`.
+
+    Args:
+        app: The application, or `"module:attribute"`; more than one worker and `reload` need the latter.
+    """
+    # Lazy: only who serves needs the server.
+    import uvicorn
+
+    settings = ServerSettings.from_environment(host=host, port=port, workers=workers, log_level=log_level)
+    configure_logging()
+    is_name = isinstance(app, str)
+    several = settings.workers if is_name else 1
+    uvicorn.run(
+        app,
+        host=settings.host,
+        port=settings.port,
+        workers=several,
+        reload=bool(reload) and is_name and several == 1,
+        log_level=settings.log_level,
+        log_config=None,
+        **uvicorn_options,
+    )

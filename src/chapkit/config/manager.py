@@ -1,0 +1,135 @@
+"""Configurations in terms of schemas."""
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Generic, cast
+
+from pydantic import ValidationError
+from pydantic_core import to_json
+from typing_extensions import TypeVar
+
+from chapkit.config.models import Config
+from chapkit.config.repository import ConfigRepository
+from chapkit.config.schemas import BaseConfig, ConfigIn, ConfigOut
+from chapkit.core.clock import to_text
+from chapkit.core.errors import UnprocessableError
+from chapkit.core.logging import get_logger
+from chapkit.core.manager import BaseManager
+from chapkit.core.query import Query
+
+DataT = TypeVar("DataT", bound=BaseConfig, default=BaseConfig)
+_FINGERPRINT_BYTES = 8
+
+
+class ConfigShape(Generic[DataT]):
+    """A configuration class and the fingerprint of its schema."""
+
+    def __init__(self, data_cls: type[DataT]) -> None:
+        self.data_cls = data_cls
+        self.in_schema: type[ConfigIn[DataT]] = ConfigIn[data_cls]  # type: ignore[valid-type]
+        self.out_schema: type[ConfigOut[DataT]] = ConfigOut[data_cls]  # type: ignore[valid-type]
+        schema = to_json(data_cls.model_json_schema())
+        self.fingerprint = hashlib.blake2b(schema, digest_size=_FINGERPRINT_BYTES).hexdigest()
+
+    def complete(self, document: str) -> str:
+        """Return a document of an older schema with today's defaults; as it is, where it does not fit any more."""
+        try:
+            return self.data_cls.model_validate_json(document).model_dump_json()
+        except ValidationError as error:
+            get_logger("chapkit.config").warning("config.outdated", errors=error.error_count())
+            return document
+
+
+class ConfigManager(BaseManager[Config, ConfigIn[DataT], ConfigOut[DataT]], Generic[DataT]):
+    """Manages the configurations of one class."""
+
+    repository: ConfigRepository
+
+    def __init__(self, repo: ConfigRepository, data_cls: type[DataT], shape: ConfigShape[DataT] | None = None) -> None:
+        self.shape = shape or ConfigShape(data_cls)
+        super().__init__(repo, Config, self.shape.out_schema)
+        self.data_cls = data_cls
+
+    async def find_by_name(self, name: str) -> ConfigOut[DataT] | None:
+        """Return the newest configuration of this name, or `None`."""
+        async with self._reading():
+            entity = await self.repository.find_by_name(name)
+        return None if entity is None else self._to_output_schema(entity)
+
+    async def find_all_by_name(self, name: str) -> Sequence[ConfigOut[DataT]]:
+        """Return the configurations of this name, the newest first."""
+        async with self._reading():
+            return self._to_output_schemas(await self.repository.find_all_by_name(name))
+
+    def render(self, entity: Config) -> bytes:
+        """Return the JSON of one configuration; its document goes out as it is stored."""
+        row = (
+            entity.id,
+            entity.created_at,
+            entity.updated_at,
+            to_json(entity.tags).decode(),
+            entity.name,
+            entity.document,
+            entity.shape,
+        )
+        return self._compose(row)
+
+    async def render_list(self, query: Query) -> list[tuple[str, bytes]]:
+        """Return the id and the JSON of each configuration that `query` asks for."""
+        return [(row[0], self._compose(row)) for row in await self.repository.list_raw(query)]
+
+    def _compose(self, row: Sequence[Any]) -> bytes:
+        id, created_at, updated_at, tags, name, document, shape = row
+        if shape != self.shape.fingerprint:
+            document = self.shape.complete(document)
+        return b'{"id":"%b","created_at":"%b","updated_at":"%b","tags":%b,"name":%b,"data":%b}' % (
+            id.encode(),
+            _moment(created_at),
+            _moment(updated_at),
+            tags.encode(),
+            to_json(name),
+            document.encode(),
+        )
+
+    def _values(self, data: ConfigIn[DataT], fields: set[str]) -> dict[str, Any]:
+        values: dict[str, Any] = {name: getattr(data, name) for name in fields - {"data"}}
+        if "data" in fields:
+            _require_finite(data.data.model_extra, ("data",))
+            values["document"] = data.data.model_dump_json()
+            values["shape"] = self.shape.fingerprint
+            values["kind"] = self.repository.kind
+        return values
+
+    def _to_output_schema(self, entity: Config) -> ConfigOut[DataT]:
+        return self.out_schema_cls.model_validate(
+            {
+                "id": entity.id,
+                "created_at": entity.created_at,
+                "updated_at": entity.updated_at,
+                "tags": entity.tags,
+                "name": entity.name,
+                "data": entity.data,
+            }
+        )
+
+
+def _moment(value: str | datetime) -> bytes:
+    return (value if isinstance(value, str) else to_text(value)).encode()
+
+
+def _require_finite(value: Any, path: tuple[str, ...]) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UnprocessableError(
+            f"{'.'.join(path)} is {value}, which JSON cannot hold",
+            code="number-not-finite",
+            field=".".join(path),
+            found=str(value),
+        )
+    if isinstance(value, Mapping):
+        for name, item in cast("Mapping[str, Any]", value).items():
+            _require_finite(item, (*path, name))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _require_finite(item, (*path, str(index)))

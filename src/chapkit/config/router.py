@@ -1,0 +1,15 @@
+"""Routes of configurations."""
+
+from typing import Any
+
+from chapkit.config.schemas import BaseConfig, ConfigIn, ConfigOut
+from chapkit.web.crud import CrudRouter
+
+
+class ConfigRouter(CrudRouter[ConfigIn[Any], ConfigOut[Any]]):
+    """The generic routes; `$schema` describes the configuration class itself."""
+
+    def json_schema(self) -> dict[str, Any]:
+        """Return the JSON Schema of the configuration class."""
+        data_cls: type[BaseConfig] = self.entity_in_type.model_fields["data"].annotation  # type: ignore[assignment]
+        return data_cls.model_json_schema()

@@ -1,0 +1,146 @@
+"""A database: its engine, its sessions, its tables."""
+
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Table, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.ext.asyncio import (
+    AsyncEngine,
+    AsyncSession,
+    async_sessionmaker,
+    create_async_engine,
+)
+
+from chapkit._extras import requires_extra
+from chapkit.core.errors import ConfigurationError
+from chapkit.core.migrate import Migration
+from chapkit.core.transactions import WRITE_OPTION
+
+_DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
+_ASYNC_DRIVERS = {
+    "sqlite+aiosqlite": ("aiosqlite", None),
+    "postgresql+asyncpg": ("asyncpg", "postgres"),
+    "postgresql+psycopg": ("psycopg", "postgres"),
+}
+
+
+def parse_url(url: str) -> URL:
+    """Return the URL with its asynchronous driver.
+
+    Raises:
+        ConfigurationError: It is no URL of SQLite or PostgreSQL (`database-url-invalid`).
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise _url_error(url) from error
+    parsed = parsed.set(drivername=_DRIVERS.get(parsed.drivername, parsed.drivername))
+    if parsed.drivername not in _ASYNC_DRIVERS:
+        raise _url_error(url)
+    module, extra = _ASYNC_DRIVERS[parsed.drivername]
+    if extra is not None:
+        requires_extra(module, extra)
+    return parsed
+
+
+def _url_error(url: str) -> ConfigurationError:
+    scheme = url.partition("://")[0] if "://" in url else url[:40]
+    return ConfigurationError(
+        f"{scheme!r} is no database URL that chapkit knows; write sqlite+aiosqlite:///path/to/file.db, "
+        "sqlite+aiosqlite:///:memory: or postgresql+asyncpg://user@host/name",
+        code="database-url-invalid",
+        found=scheme,
+        expected=sorted(_ASYNC_DRIVERS),
+    )
+
+
+class Database:
+    """An engine and its sessions; SQLite has a class of its own."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        echo: bool = False,
+        alembic_dir: Path | None = None,
+        auto_migrate: bool = True,
+        pool_size: int = 5,
+        max_overflow: int = 10,
+        pool_recycle: int = 3600,
+        pool_pre_ping: bool = True,
+        data_dir: Path | str | None = None,
+    ) -> None:
+        self.url = url
+        self.alembic_dir = alembic_dir
+        self.auto_migrate = auto_migrate
+        self.data_dir = Path(data_dir) if data_dir is not None else Path("data")
+        self.engine = self._create_engine(
+            parse_url(url),
+            echo=echo,
+            pool_size=pool_size,
+            max_overflow=max_overflow,
+            pool_recycle=pool_recycle,
+            pool_pre_ping=pool_pre_ping,
+        )
+        self._session_factory = async_sessionmaker(self.engine, expire_on_commit=False)
+
+    @property
+    def dialect(self) -> str:
+        """Name of the database in use: `sqlite` or `postgresql`."""
+        return self.engine.dialect.name
+
+    async def init(self, tables: Iterable[Table] | None = None) -> None:
+        """Bring the schema up to date; several processes may do so at once.
+
+        Args:
+            tables: The user's tables to create where they are missing; all that are mapped, if not given.
+        """
+        await Migration(self.engine, self.alembic_dir, self.auto_migrate).run(tables)
+
+    @asynccontextmanager
+    async def session(self) -> AsyncGenerator[AsyncSession]:
+        """Open a session for a script; nothing is committed unless somebody does it."""
+        session = self.open_session()
+        try:
+            yield session
+        finally:
+            await self.close_session(session)
+
+    def open_session(self, *, write: bool = False, scan: bool = False) -> AsyncSession:
+        """Return a session that takes a connection when it is first used.
+
+        Args:
+            write: Begin as a writer.
+            scan: Use a connection on which long reads do not hold up the event loop.
+        """
+        engine = self._scan_engine() if scan and not write else self.engine
+        if engine is not self.engine or write:
+            bound: AsyncEngine = engine.execution_options(**{WRITE_OPTION: write})
+            return self._session_factory(bind=bound)
+        return self._session_factory()
+
+    async def close_session(self, session: AsyncSession) -> None:
+        """Give the session's connection back, rolling back what is open."""
+        # The context manager shields the closing from cancellation.
+        async with session:
+            pass
+
+    async def dispose(self) -> None:
+        """Close every connection."""
+        await self.engine.dispose()
+
+    def is_in_memory(self) -> bool:
+        """Tell whether the data end with the process."""
+        return False
+
+    def _scan_engine(self) -> AsyncEngine:
+        return self.engine
+
+    def _create_engine(self, url: URL, *, echo: bool, **pool: Any) -> AsyncEngine:
+        try:
+            return create_async_engine(url, echo=echo, hide_parameters=True, **pool)
+        except NoSuchModuleError as error:
+            raise _url_error(self.url) from error

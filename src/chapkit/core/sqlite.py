@@ -1,0 +1,202 @@
+"""SQLite: write-ahead log, one writer at a time in fair order, statements in the caller."""
+
+import asyncio
+import sqlite3
+import tempfile
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+from sqlalchemy import URL, Connection, event
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.util import await_only
+
+from chapkit.core.database import Database, parse_url
+from chapkit.core.errors import ConfigurationError
+from chapkit.core.inline import InlineConnection
+from chapkit.core.transactions import WRITE_OPTION
+
+PATIENCE = 30.0
+"""Seconds to wait for another process's lock."""
+_MINIMUM_VERSION = (3, 40)
+_PRAGMAS = (
+    "PRAGMA foreign_keys=ON",
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=NORMAL",
+    "PRAGMA temp_store=MEMORY",
+    "PRAGMA cache_size=-64000",
+    "PRAGMA mmap_size=134217728",
+)
+_HOLDS_GATE = "chapkit_holds_gate"
+
+
+def is_in_memory_url(url: str) -> bool:
+    """Tell whether the URL names a database that ends with the process."""
+    parsed = parse_url(url)
+    database = parsed.database or ""
+    return database in ("", ":memory:") or ":memory:" in database or parsed.query.get("mode") == "memory"
+
+
+class SqliteDatabase(Database):
+    """A database in one file; `:memory:` is a private file that goes when the database is disposed."""
+
+    def __init__(self, url: str, **options: Any) -> None:
+        if sqlite3.sqlite_version_info < _MINIMUM_VERSION:
+            raise ConfigurationError(
+                f"SQLite {sqlite3.sqlite_version} is too old; 3.40 or newer is needed", code="sqlite-too-old"
+            )
+        parsed = parse_url(url)
+        self._cleanup: Callable[[], object] | None = None
+        if is_in_memory_url(url):
+            folder = tempfile.TemporaryDirectory(prefix="chapkit-", ignore_cleanup_errors=True)
+            self._cleanup = weakref.finalize(self, folder.cleanup)
+            self.path = Path(folder.name) / "memory.db"
+        else:
+            self.path = Path(parsed.database or "").absolute()
+        self._gate = asyncio.Lock()
+        self._scans: AsyncEngine | None = None
+        self._echo = bool(options.get("echo", False))
+        if options.get("data_dir") is None:
+            options["data_dir"] = self.path.parent / f"{self.path.stem}.data"
+        super().__init__(url, **options)
+
+    def is_in_memory(self) -> bool:
+        """Tell whether the data end with the process."""
+        return self._cleanup is not None
+
+    async def close_session(self, session: AsyncSession) -> None:
+        """Give the session's connection back, rolling back what is open."""
+        if not self._is_scan(session):
+            # Nothing here waits for anything, so there is nothing to shield from cancellation.
+            await session.close()
+        else:
+            await super().close_session(session)
+
+    async def dispose(self) -> None:
+        """Close every connection; a private file goes with it."""
+        await super().dispose()
+        if self._scans is not None:
+            await self._scans.dispose()
+        if self._cleanup is not None:
+            self._cleanup()
+
+    def _is_scan(self, session: AsyncSession) -> bool:
+        return self._scans is not None and session.get_bind().engine.pool is self._scans.sync_engine.pool
+
+    def _create_engine(self, url: URL, *, echo: bool, **pool: Any) -> AsyncEngine:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        pool.pop("pool_pre_ping", None)
+        engine = create_async_engine(
+            URL.create("sqlite+aiosqlite", database=str(self.path)),
+            echo=echo,
+            hide_parameters=True,
+            pool_use_lifo=True,
+            connect_args={"async_creator_fn": lambda *_args, **_options: InlineConnection(self._connect, PATIENCE)},
+            **pool,
+        )
+        event.listen(engine.sync_engine, "begin", self._begin)
+        event.listen(engine.sync_engine, "checkin", self._release)
+        return engine
+
+    def _scan_engine(self) -> AsyncEngine:
+        if self._scans is None:
+            self._scans = create_async_engine(
+                URL.create("sqlite+aiosqlite", database=str(self.path)),
+                echo=self._echo,
+                hide_parameters=True,
+                connect_args={"timeout": PATIENCE, "isolation_level": None},
+            )
+            event.listen(self._scans.sync_engine, "connect", _prepare_scans)
+        return self._scans
+
+    def _connect(self) -> sqlite3.Connection:
+        # Waiting for a lock is done by the event loop, never by SQLite inside of it.
+        connection = sqlite3.connect(
+            self.path, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=256
+        )
+        connection.execute(f"PRAGMA busy_timeout={int(PATIENCE * 1000)}")
+        for pragma in _PRAGMAS:
+            connection.execute(pragma)
+        connection.execute("PRAGMA busy_timeout=0")
+        return connection
+
+    def _begin(self, connection: Connection) -> None:
+        driver: Any = connection.connection.driver_connection
+        if not connection.get_execution_options().get(WRITE_OPTION):
+            driver._conn.execute("BEGIN")
+            return
+        await_only(self._gate.acquire())
+        connection.info[_HOLDS_GATE] = True
+        try:
+            await_only(driver._execute(driver._conn.execute, "BEGIN IMMEDIATE"))
+        except BaseException as error:
+            self._open_gate(connection.info)
+            if isinstance(error, sqlite3.Error):
+                _raise_as_sqlalchemy(error)
+            raise
+
+    def _release(self, dbapi_connection: Any, record: Any) -> None:
+        self._open_gate(record.info)
+
+    def _open_gate(self, info: dict[Any, Any]) -> None:
+        if info.pop(_HOLDS_GATE, False):
+            self._gate.release()
+
+
+class SqliteDatabaseBuilder:
+    """Builds a `SqliteDatabase` step by step."""
+
+    def __init__(self, url: str | None = None) -> None:
+        self._url = url
+        self._options: dict[str, Any] = {}
+
+    @classmethod
+    def in_memory(cls) -> Self:
+        """Start with a database that ends with the process."""
+        return cls("sqlite+aiosqlite:///:memory:")
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> Self:
+        """Start with a database in the file at `path`."""
+        return cls(f"sqlite+aiosqlite:///{path}")
+
+    def with_echo(self, enabled: bool = True) -> Self:
+        """Log every statement."""
+        return self._with(echo=enabled)
+
+    def with_migrations(self, enabled: bool = True, alembic_dir: Path | None = None) -> Self:
+        """Switch migrations, or use an Alembic directory of your own in place of the packaged one."""
+        return self._with(auto_migrate=enabled, alembic_dir=alembic_dir)
+
+    def with_pool(self, size: int = 5, max_overflow: int = 10, recycle: int = 3600, pre_ping: bool = True) -> Self:
+        """Set the size of the connection pool."""
+        return self._with(pool_size=size, max_overflow=max_overflow, pool_recycle=recycle, pool_pre_ping=pre_ping)
+
+    def with_data_dir(self, path: str | Path) -> Self:
+        """Keep large contents in this folder; beside the database file, if not called."""
+        return self._with(data_dir=path)
+
+    def build(self) -> SqliteDatabase:
+        """Return the database; nothing is opened before `init`."""
+        if self._url is None:
+            raise ConfigurationError(
+                "Database URL not configured; start with in_memory() or from_file(path)", code="database-url-missing"
+            )
+        return SqliteDatabase(self._url, **self._options)
+
+    def _with(self, **options: Any) -> Self:
+        self._options.update(options)
+        return self
+
+
+def _prepare_scans(dbapi_connection: Any, record: Any) -> None:
+    cursor = dbapi_connection.cursor()
+    for pragma in _PRAGMAS:
+        cursor.execute(pragma)
+    cursor.close()
+
+
+def _raise_as_sqlalchemy(error: sqlite3.Error) -> None:
+    raise OperationalError("BEGIN IMMEDIATE", None, error) from error

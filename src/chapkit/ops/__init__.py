@@ -1,0 +1,1 @@
+"""What runs a service: database, logs, health, system."""

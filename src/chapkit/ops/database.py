@@ -1,0 +1,63 @@
+"""The database as a feature of a service."""
+
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from sqlalchemy import Table, text
+
+from chapkit.core.database import Database, parse_url
+from chapkit.core.models import Base
+from chapkit.core.services import Services
+from chapkit.core.sqlite import SqliteDatabase
+from chapkit.web.feature import Feature, HealthChecks
+
+
+@dataclass(frozen=True)
+class DatabaseFeature(Feature):
+    """Opens a database for as long as the service runs; a given one is used as it is and left open."""
+
+    kind: ClassVar[str] = "database"
+
+    url: str = "sqlite+aiosqlite:///:memory:"
+    instance: Database | None = None
+    options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    entities: tuple[type[Base], ...] = ()
+
+    def models(self) -> Iterable[type[Base]]:
+        """Return the user's own entities."""
+        return self.entities
+
+    def register(self, services: Services) -> None:
+        """Add the check of the database to `/health`."""
+        services.get(HealthChecks).add("database", _check)
+
+    def open(self) -> Database:
+        """Return the database; nothing is connected yet."""
+        if self.instance is not None:
+            return self.instance
+        is_sqlite = parse_url(self.url).drivername.startswith("sqlite")
+        return (SqliteDatabase if is_sqlite else Database)(self.url, **self.options)
+
+    @asynccontextmanager
+    async def lifespan(self, services: Services) -> AsyncGenerator[None]:
+        """Open the database, bring its schema up to date, and close it at the end."""
+        database = self.open()
+        services.add(Database, database)
+        try:
+            await database.init(services.find(OwnTables))
+            yield
+        finally:
+            if self.instance is None:
+                await database.dispose()
+
+
+class OwnTables(list[Table]):
+    """Port: the tables of the entities that a service declares; without one, all that are mapped."""
+
+
+async def _check(services: Services) -> tuple[str, str | None]:
+    async with services.scope.read() as scope:
+        await scope.session.execute(text("SELECT 1"))
+    return "healthy", None

@@ -1,0 +1,44 @@
+"""How a route gets at the service and at its unit of work."""
+
+from collections.abc import AsyncGenerator, Callable
+from typing import Annotated, Any, TypeVar, cast
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from chapkit.core.services import Key, Scope, Scopes, Services, Wanted
+
+T = TypeVar("T")
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+def services_of(connection: HTTPConnection) -> Services:
+    """Return the things of the application that serves this request."""
+    return cast("Services", connection.app.state.services)
+
+
+def scopes_of(connection: HTTPConnection) -> Scopes:
+    """Return what opens units of work, for answers that outlive the request's own (streams)."""
+    return services_of(connection).scope
+
+
+async def get_scope(connection: HTTPConnection) -> AsyncGenerator[Scope]:
+    """Open the request's unit of work: a reader for GET and HEAD, else a writer; committed before the answer."""
+    scopes = scopes_of(connection)
+    safe = connection.scope.get("method", "GET") in _SAFE_METHODS
+    async with scopes.read() if safe else scopes.write() as scope:
+        yield scope
+
+
+RequestScope = Annotated[Scope, Depends(get_scope, scope="function")]
+RequestServices = Annotated[Services, Depends(services_of)]
+
+
+def provided(wanted: Wanted[T]) -> Callable[..., T]:
+    """Return a dependency that hands out the manager (or anything else) of the request's unit of work."""
+    key: Key[Any] = wanted if isinstance(wanted, Key) else Key(wanted)
+
+    def provide(scope: RequestScope) -> Any:
+        return scope.get(key)
+
+    return provide
