@@ -18,6 +18,7 @@ from chapkit.ops.database import OwnTables
 from chapkit.web.crash import CrashMiddleware
 from chapkit.web.feature import Feature, HealthChecks, SystemSections
 from chapkit.web.head import HeadMiddleware
+from chapkit.web.mounting import mount_routes
 from chapkit.web.problems import add_error_handlers
 from chapkit.web.request_log import RequestIdMiddleware
 
@@ -62,7 +63,10 @@ def assemble(plan: Plan) -> FastAPI:
     app.state.services = services
     if plan.error_handlers:
         add_error_handlers(app)
-    for router in _routers(features, plan.routers):
+    for feature in features:
+        for router in feature.routers():
+            mount_routes(app, router)
+    for router in plan.routers:
         app.include_router(router)
     for feature in features:
         app.router.routes.extend(feature.mounts())
@@ -122,12 +126,6 @@ def _middleware(features: Sequence[Feature]) -> list[Middleware]:
         Middleware(CrashMiddleware),
         Middleware(HeadMiddleware),
     ]
-
-
-def _routers(features: Sequence[Feature], extra: Sequence[APIRouter]) -> Iterable[APIRouter]:
-    for feature in features:
-        yield from feature.routers()
-    yield from extra
 
 
 def _lifespan(plan: Plan, features: Sequence[Feature]) -> Callable[[FastAPI], Any]:

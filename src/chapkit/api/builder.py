@@ -3,29 +3,28 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from fastapi import APIRouter, FastAPI
 
 from chapkit.api.assembly import Plan, assemble
+from chapkit.api.connect import connect, run_limits
 from chapkit.api.hooks import Hook
 from chapkit.api.info import InfoFeature, ServiceInfo
-from chapkit.artifact.feature import ArtifactFeature
-from chapkit.artifact.hierarchy import ArtifactHierarchy
-from chapkit.config.feature import ConfigFeature
 from chapkit.config.schemas import BaseConfig
 from chapkit.core.database import Database, parse_url
 from chapkit.core.errors import ConfigurationError
 from chapkit.core.models import Base
-from chapkit.job.feature import JobFeature
-from chapkit.link.feature import LinkFeature
-from chapkit.ml.feature import MLFeature
-from chapkit.ml.runner import ModelRunner
 from chapkit.ops.database import DatabaseFeature
 from chapkit.ops.health import HealthFeature, UserCheck
 from chapkit.ops.logs import LoggingFeature
 from chapkit.ops.system import SystemFeature
 from chapkit.web.feature import CrudPermissions, Feature
+
+if TYPE_CHECKING:
+    from chapkit.artifact.hierarchy import ArtifactHierarchy
+    from chapkit.data.frame import DataFrame
+    from chapkit.ml.runner import ModelRunner
 
 IN_MEMORY = "sqlite+aiosqlite:///:memory:"
 
@@ -43,6 +42,7 @@ class ServiceBuilder:
     ) -> None:
         self.info = info
         self._features: dict[str, Feature] = {}
+        self._links_configs = False
         self._plan = Plan(info=info, error_handlers=include_error_handlers)
         self.with_feature(InfoFeature(info))
         self.with_database(database_url)
@@ -131,13 +131,16 @@ class ServiceBuilder:
         **allow: bool | None,
     ) -> Self:
         """Store configurations of this class; call it again under another `name` and `prefix` for a second one."""
+        # Lazy, here and below: a service pays at start only for the features that it has.
+        from chapkit.config.feature import ConfigFeature
+
         allowed = _permissions(permissions, allow)
         return self.with_feature(ConfigFeature(schema, name, prefix, tuple(tags), allowed))
 
     def with_artifacts(
         self,
         *,
-        hierarchy: ArtifactHierarchy,
+        hierarchy: "ArtifactHierarchy",
         prefix: str = "/api/v1/artifacts",
         tags: Sequence[str] = ("Artifacts",),
         enable_config_linking: bool = False,
@@ -145,12 +148,11 @@ class ServiceBuilder:
         **allow: bool | None,
     ) -> Self:
         """Store artifacts; with `enable_config_linking` they can belong to configurations."""
+        from chapkit.artifact.feature import ArtifactFeature
+
         allowed = _permissions(permissions, allow)
-        self.with_feature(ArtifactFeature(hierarchy, prefix, tuple(tags), allowed))
-        if enable_config_linking:
-            return self.with_feature(LinkFeature())
-        self._features.pop(LinkFeature.kind, None)
-        return self
+        self._links_configs = enable_config_linking
+        return self.with_feature(ArtifactFeature(hierarchy, prefix, tuple(tags), allowed))
 
     def with_jobs(
         self,
@@ -161,15 +163,33 @@ class ServiceBuilder:
         shutdown_timeout: float = 10.0,
     ) -> Self:
         """Run jobs that survive the process; `max_concurrency` at once."""
+        from chapkit.job.feature import JobFeature
+
         return self.with_feature(
             JobFeature(
                 max_concurrency=max_concurrency, prefix=prefix, tags=tuple(tags), shutdown_timeout=shutdown_timeout
             )
         )
 
-    def with_ml(self, runner: ModelRunner, *, prefix: str = "/api/v1/ml", tags: Sequence[str] = ("ML",)) -> Self:
+    def with_ml(self, runner: "ModelRunner", *, prefix: str = "/api/v1/ml", tags: Sequence[str] = ("ML",)) -> Self:
         """Train and predict with this runner."""
-        return self.with_feature(MLFeature(runner, prefix=prefix, tags=tuple(tags)))
+        from chapkit.ml.feature import MLFeature
+
+        return self.with_feature(MLFeature(runner, prefix=prefix, tags=tuple(tags), limits=run_limits(self.info)))
+
+    def with_frame_type(
+        self, kind: type[Any], from_frame: Callable[["DataFrame"], Any], to_frame: Callable[[Any], Any]
+    ) -> Self:
+        """Let functions of the runner name `kind` for their data; call it after `with_ml`."""
+        from chapkit.ml.feature import FrameType, MLFeature
+
+        feature = self._features.get(MLFeature.kind)
+        if not isinstance(feature, MLFeature):
+            raise ConfigurationError(
+                "with_frame_type(...) needs a runner; call with_ml(...) first", code="feature-missing"
+            )
+        types = (*feature.frame_types, FrameType(kind, from_frame, to_frame))
+        return self.with_feature(replace(feature, frame_types=types))
 
     def include_router(self, router: APIRouter) -> Self:
         """Add routes of your own."""
@@ -193,7 +213,8 @@ class ServiceBuilder:
         Raises:
             ConfigurationError: A feature misses another one; the text names the call to add.
         """
-        return assemble(replace(self._plan, features=tuple(self._features.values())))
+        features = connect(list(self._features.values()), links_configs=self._links_configs)
+        return assemble(replace(self._plan, features=tuple(features)))
 
     def _entities(self) -> tuple[type[Base], ...]:
         database = self._features.get(DatabaseFeature.kind)
@@ -208,6 +229,6 @@ def _permissions(given: CrudPermissions | None, allow: Mapping[str, bool | None]
     names = {"allow_create": "create", "allow_read": "read", "allow_update": "update", "allow_delete": "delete"}
     unknown = set(allow) - set(names)
     if unknown:
-        raise TypeError(f"unknown argument {sorted(unknown)[0]!r}; known are {sorted(names)}")
+        raise TypeError(f"unknown argument {min(unknown)!r}; known are {sorted(names)}")
     changes = {names[name]: value for name, value in allow.items() if value is not None}
     return replace(given or CrudPermissions(), **changes)

@@ -4,6 +4,7 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from json.encoder import encode_basestring
 from typing import Any, Generic, cast
 
 from pydantic import ValidationError
@@ -15,9 +16,11 @@ from chapkit.config.repository import ConfigRepository
 from chapkit.config.schemas import BaseConfig, ConfigIn, ConfigOut
 from chapkit.core.clock import to_text
 from chapkit.core.errors import UnprocessableError
+from chapkit.core.ids import ULID
 from chapkit.core.logging import get_logger
 from chapkit.core.manager import BaseManager
 from chapkit.core.query import Query
+from chapkit.core.rendering import moment_etag
 
 DataT = TypeVar("DataT", bound=BaseConfig, default=BaseConfig)
 _FINGERPRINT_BYTES = 8
@@ -76,6 +79,15 @@ class ConfigManager(BaseManager[Config, ConfigIn[DataT], ConfigOut[DataT]], Gene
         )
         return self._compose(row)
 
+    async def render_by_id(self, id: ULID) -> tuple[bytes, str] | None:
+        """Return the JSON of one configuration and the tag of its state, or `None`."""
+        row = await self.repository.find_raw(id)
+        if row is None:
+            return None
+        changed = row[2]
+        moment = datetime.fromisoformat(changed) if isinstance(changed, str) else changed
+        return self._compose(row), moment_etag(moment)
+
     async def render_list(self, query: Query) -> list[tuple[str, bytes]]:
         """Return the id and the JSON of each configuration that `query` asks for."""
         return [(row[0], self._compose(row)) for row in await self.repository.list_raw(query)]
@@ -84,14 +96,12 @@ class ConfigManager(BaseManager[Config, ConfigIn[DataT], ConfigOut[DataT]], Gene
         id, created_at, updated_at, tags, name, document, shape = row
         if shape != self.shape.fingerprint:
             document = self.shape.complete(document)
-        return b'{"id":"%b","created_at":"%b","updated_at":"%b","tags":%b,"name":%b,"data":%b}' % (
-            id.encode(),
-            _moment(created_at),
-            _moment(updated_at),
-            tags.encode(),
-            to_json(name),
-            document.encode(),
-        )
+        if not isinstance(created_at, str):
+            created_at, updated_at = to_text(created_at), to_text(updated_at)
+        return (
+            f'{{"id":"{id}","created_at":"{created_at}","updated_at":"{updated_at}",'
+            f'"tags":{tags},"name":{encode_basestring(name)},"data":{document}}}'
+        ).encode()
 
     def _values(self, data: ConfigIn[DataT], fields: set[str]) -> dict[str, Any]:
         values: dict[str, Any] = {name: getattr(data, name) for name in fields - {"data"}}
@@ -113,10 +123,6 @@ class ConfigManager(BaseManager[Config, ConfigIn[DataT], ConfigOut[DataT]], Gene
                 "data": entity.data,
             }
         )
-
-
-def _moment(value: str | datetime) -> bytes:
-    return (value if isinstance(value, str) else to_text(value)).encode()
 
 
 def _require_finite(value: Any, path: tuple[str, ...]) -> None:

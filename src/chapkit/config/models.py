@@ -10,7 +10,6 @@ from sqlalchemy.orm import Mapped, mapped_column
 from chapkit.core.columns import JsonText
 from chapkit.core.models import Entity
 
-
 DEFAULT_KIND = "config"
 
 

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Row, Select, Text, select, type_coerce
+from sqlalchemy import ColumnElement, Integer, Row, Select, Text, bindparam, func, select, type_coerce
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chapkit.config.models import DEFAULT_KIND, Config
 from chapkit.core.clauses import apply_query
+from chapkit.core.ids import ULID
 from chapkit.core.query import Query
+from chapkit.core.quick import Prepared, Rows
 from chapkit.core.repository import BaseRepository
 
 _RAW_COLUMNS = tuple(
@@ -23,6 +25,23 @@ _RAW_COLUMNS = tuple(
         Config.shape,
     )
 )
+
+_kind = bindparam("kind", type_=Text)
+_ONE = Prepared(
+    cast("Select[Any]", select(*_RAW_COLUMNS).where(Config.id == bindparam("id", type_=Text), Config.kind == _kind))
+)
+_WINDOW = Prepared(
+    cast(
+        "Select[Any]",
+        select(*_RAW_COLUMNS)
+        .where(Config.kind == _kind, Config.id > bindparam("after", type_=Text))
+        .order_by(Config.id)
+        .limit(bindparam("limit", type_=Integer))
+        .offset(bindparam("offset", type_=Integer)),
+    )
+)
+_COUNT = Prepared(cast("Select[Any]", select(func.count()).select_from(Config).where(Config.kind == _kind)))
+_NO_LIMIT = 2**62
 
 
 class ConfigRepository(BaseRepository[Config]):
@@ -46,8 +65,23 @@ class ConfigRepository(BaseRepository[Config]):
         )
         return (await self.session.scalars(statement.limit(limit))).all()
 
-    async def list_raw(self, query: Query) -> Sequence[Row[Any]]:
+    async def find_raw(self, id: ULID) -> Sequence[Any] | None:
+        """Return the columns of the wire of one configuration, or `None`."""
+        rows = await _ONE.fetch(self.session, id=id, kind=self.kind)
+        return rows[0] if rows else None
+
+    async def count(self, query: Query | None = None) -> int:
+        """Return the number of configurations that meet the filters of `query`."""
+        if query is None or not query.filters:
+            return int((await _COUNT.fetch(self.session, kind=self.kind))[0][0])
+        return await super().count(query)
+
+    async def list_raw(self, query: Query) -> Rows:
         """Return the columns of the wire as they are stored."""
+        if not query.filters and not query.sort:
+            limit = _NO_LIMIT if query.limit is None else query.limit
+            after = query.after or ""
+            return await _WINDOW.fetch(self.session, kind=self.kind, after=after, limit=limit, offset=query.offset)
         columns = cast("Select[Any]", select(*_RAW_COLUMNS).where(*self._criteria()))
         rows: Sequence[Row[Any]] = (await self.session.execute(apply_query(columns, Config, query, self.dialect))).all()
         return rows

@@ -1,28 +1,23 @@
 """Translate a `Query` into SQL, for the dialect in use."""
 
 import difflib
-import json
+import re
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, cast, func, inspect, literal, or_
-from sqlalchemy.dialects.postgresql import JSONB
+from pydantic_core import from_json, to_json
+from sqlalchemy import BigInteger, ColumnElement, Select, cast, inspect, literal, or_
 from sqlalchemy.types import Text
 
 from chapkit.core.columns import JsonText, JsonType, ULIDType, UtcDateTime
 from chapkit.core.errors import BadRequestError
+from chapkit.core.members import compare_member, member_of, text_of_member
 from chapkit.core.models import Base
 from chapkit.core.query import Filter, Operator, Query, Sort
 
-_COMPARISONS = {
-    Operator.EQ: "__eq__",
-    Operator.NE: "__ne__",
-    Operator.LT: "__lt__",
-    Operator.LE: "__le__",
-    Operator.GT: "__gt__",
-    Operator.GE: "__ge__",
-}
+_LARGEST = 2**63
+_unaddressable = re.compile(r'["\\\x00-\x1f]').search
 
 
 def apply_query(statement: Select[Any], model: type[Base], query: Query, dialect: str) -> Select[Any]:
@@ -56,7 +51,8 @@ def _column(model: type[Base], path: tuple[str, ...]) -> ColumnElement[Any]:
     columns = {column.name: column for column in inspect(model).local_table.columns}
     name = path[0]
     column = columns.get(name)
-    if column is None or (len(path) > 1 and not isinstance(column.type, JsonType | JsonText)):
+    keys = path[1:]
+    if column is None or (keys and not _has_members(column, keys)):
         raise BadRequestError(
             f"There is no field {'.'.join(path)!r} to filter or sort by",
             code="field-unknown",
@@ -67,11 +63,16 @@ def _column(model: type[Base], path: tuple[str, ...]) -> ColumnElement[Any]:
     return column
 
 
+def _has_members(column: ColumnElement[Any], keys: tuple[str, ...]) -> bool:
+    # No path of SQLite reaches a key with one of these characters.
+    return isinstance(column.type, JsonType | JsonText) and not any(map(_unaddressable, keys))
+
+
 def _order(model: type[Base], sort: Iterable[Sort], dialect: str) -> list[ColumnElement[Any]]:
     keys: list[ColumnElement[Any]] = []
     for key in sort:
         column = _column(model, key.path)
-        value = _member(column, key.path[1:], dialect) if len(key.path) > 1 else column
+        value = member_of(column, key.path[1:], dialect) if len(key.path) > 1 else column
         # Nulls come first going up on both databases; SQLite's own way, said aloud for PostgreSQL.
         keys.append(value.desc().nulls_last() if key.descending else value.asc().nulls_first())
     return keys
@@ -80,11 +81,13 @@ def _order(model: type[Base], sort: Iterable[Sort], dialect: str) -> list[Column
 def _condition(model: type[Base], condition: Filter, dialect: str) -> ColumnElement[bool]:
     column = _column(model, condition.path)
     keys = condition.path[1:]
+    if "\x00" in condition.value:
+        raise _unfit(column, condition.value)
     if condition.operator is Operator.NULL:
-        subject = _member(column, keys, dialect) if keys else column
+        subject = member_of(column, keys, dialect) if keys else column
         return subject.is_(None) if condition.value in ("", "true") else subject.is_not(None)
     if condition.operator is Operator.LIKE:
-        return _text(column, keys, dialect).like(condition.value)
+        return _like(column, keys, condition.value, dialect)
     if condition.operator is Operator.IN:
         choices = [_compare(column, keys, Operator.EQ, item, dialect) for item in condition.value.split(",")]
         return or_(*choices)
@@ -94,53 +97,18 @@ def _condition(model: type[Base], condition: Filter, dialect: str) -> ColumnElem
 def _compare(
     column: ColumnElement[Any], keys: tuple[str, ...], operator: Operator, text: str, dialect: str
 ) -> ColumnElement[bool]:
-    method = _COMPARISONS[operator]
-    if not keys:
-        plain: ColumnElement[bool] = getattr(column, method)(_typed(column, text))
-        return plain
-    member = _member(column, keys, dialect)
-    readings = _readings(text)
-    comparisons = [getattr(member, method)(_member_literal(value, dialect)) for value in readings]
-    return and_(*comparisons) if operator is Operator.NE else or_(*comparisons)
+    if keys:
+        return compare_member(column, keys, operator, text, dialect)
+    plain: ColumnElement[bool] = getattr(column, f"__{operator.value}__")(_typed(column, text))
+    return plain
 
 
-def _readings(text: str) -> list[Any]:
-    """A value without quotes may mean a number or the text of one; both are looked for."""
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return [text]
-    if isinstance(value, str):
-        return [value]
-    return [value, text] if isinstance(value, int | float) and not isinstance(value, bool) else [value]
-
-
-def _member(column: ColumnElement[Any], keys: tuple[str, ...], dialect: str) -> ColumnElement[Any]:
+def _like(column: ColumnElement[Any], keys: tuple[str, ...], pattern: str, dialect: str) -> ColumnElement[bool]:
+    text = text_of_member(column, keys, dialect) if keys else cast(column, Text)
     if dialect == "postgresql":
-        return cast(column, JSONB)[tuple(keys)]
-    path = "$" + "".join('."' + key.replace('"', '""') + '"' for key in keys)
-    return func.json_extract(_raw(column), path)
-
-
-def _member_literal(value: Any, dialect: str) -> ColumnElement[Any]:
-    if dialect == "postgresql":
-        return cast(literal(json.dumps(value), Text), JSONB)
-    if isinstance(value, dict | list):
-        return literal(json.dumps(value, separators=(",", ":")))
-    return literal(value)
-
-
-def _text(column: ColumnElement[Any], keys: tuple[str, ...], dialect: str) -> ColumnElement[Any]:
-    if not keys:
-        return _raw(column)
-    if dialect == "postgresql":
-        text: ColumnElement[Any] = cast(column, JSONB)[tuple(keys)].astext
-        return text
-    return _member(column, keys, dialect)
-
-
-def _raw(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    return cast(column, Text)
+        # SQLite takes upper and lower case for the same, and a backslash for a backslash.
+        return text.ilike(pattern.replace("\\", "\\\\"))
+    return text.like(pattern)
 
 
 def _typed(column: ColumnElement[Any], text: str) -> Any:
@@ -150,21 +118,35 @@ def _typed(column: ColumnElement[Any], text: str) -> Any:
             return datetime.fromisoformat(text)
         if isinstance(kind, ULIDType):
             return text
-        if isinstance(kind, JsonType | JsonText):
-            return json.loads(text)
-        return _PYTHON_TYPES[kind.python_type](text)
+        if isinstance(kind, JsonType):
+            return from_json(text)
+        if isinstance(kind, JsonText):
+            return to_json(from_json(text)).decode()
+        return _READERS[kind.python_type](text)
     except (ValueError, KeyError) as error:
-        raise BadRequestError(
-            f"{text[:80]!r} does not fit the field {column.key!r}",
-            code="filter-value-invalid",
-            field=str(column.key),
-            found=text[:80],
-            expected=str(kind).lower(),
-        ) from error
+        raise _unfit(column, text) from error
+
+
+def _unfit(column: ColumnElement[Any], text: str) -> BadRequestError:
+    return BadRequestError(
+        f"{text[:80]!r} does not fit the field {column.key!r}",
+        code="filter-value-invalid",
+        field=str(column.key),
+        found=text[:80],
+        expected=str(column.type).lower(),
+    )
+
+
+def _integer(text: str) -> ColumnElement[int]:
+    number = int(text)
+    if not -_LARGEST <= number < _LARGEST:
+        raise ValueError("no database holds such a number")
+    # A column may be narrower than the number; comparing them is still possible.
+    return literal(number, BigInteger)
 
 
 def _boolean(text: str) -> bool:
     return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
 
 
-_PYTHON_TYPES: dict[type, Any] = {str: str, int: int, float: float, bool: _boolean}
+_READERS: dict[type, Any] = {str: str, int: _integer, float: float, bool: _boolean}

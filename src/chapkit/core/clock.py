@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 from typing import Protocol
 
+_LENGTH_WITHOUT_ZONE = len("2026-01-01T00:00:00.000000")
+
 
 class Clock(Protocol):
     """Tells the time."""
@@ -27,4 +29,6 @@ def utc_now() -> datetime:
 
 def to_text(moment: datetime) -> str:
     """Return `moment` as it stands on the wire: UTC with six digits of a second and a `Z`."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return moment.isoformat(timespec="microseconds")[:_LENGTH_WITHOUT_ZONE] + "Z"

@@ -49,6 +49,7 @@ class ULID(str):
     __slots__ = ()
 
     def __new__(cls, value: object = None) -> Self:
+        """Return the ULID that `value` spells, or a new one."""
         if value is None:
             return str.__new__(cls, _encode(_sequence.next()))
         if type(value) is cls:

@@ -24,9 +24,10 @@ class InlineConnection(aiosqlite.Connection):
         self._patience = patience
 
     def __await__(self) -> Generator[Any, None, "InlineConnection"]:
+        # Delegating to nothing makes this a generator, which is what an awaitable has to return.
+        yield from ()
         self._connection = self._connector()
         return self
-        yield  # makes this a generator, which is what an awaitable has to return
 
     async def close(self) -> None:
         """Close the connection."""

@@ -245,6 +245,9 @@ class BaseManager(
     def _to_output_schema(self, entity: ModelT) -> OutSchemaT:
         return self.out_schema_cls.model_validate(entity, from_attributes=True)
 
+    async def _find_entity(self, id: ULID) -> ModelT | None:
+        return await self.repository.find_by_id(id)
+
     async def _entities(self, query: Query) -> Sequence[ModelT]:
         return await self.repository.list(query)
 

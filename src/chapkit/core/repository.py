@@ -126,7 +126,7 @@ class BaseRepository(Repository[ModelT, ULID]):
 
     async def delete_by_id(self, id: ULID) -> None:
         """Delete the row, if there is one."""
-        await self.session.execute(delete(self.model).where(self._identity == id))
+        await self.session.execute(delete(self.model).where(self._identity == id, *self._criteria()))
 
     async def delete_all(self) -> None:
         """Delete every row."""
@@ -135,7 +135,7 @@ class BaseRepository(Repository[ModelT, ULID]):
     async def delete_all_by_id(self, ids: Iterable[ULID]) -> None:
         """Delete the rows that exist."""
         for part in _parts(ids):
-            await self.session.execute(delete(self.model).where(self._identity.in_(part)))
+            await self.session.execute(delete(self.model).where(self._identity.in_(part), *self._criteria()))
 
     async def count(self, query: Query | None = None) -> int:
         """Return the number of rows that meet the filters of `query`."""
@@ -170,7 +170,9 @@ class BaseRepository(Repository[ModelT, ULID]):
 
     async def find_for_update(self, id: ULID) -> ModelT | None:
         """Return the entity as it is stored now, locked until the transaction ends."""
-        return self._owned(await self.session.get(self.model, id, with_for_update=True))
+        # What is pending would be overwritten by what is stored.
+        await self.session.flush()
+        return self._owned(await self.session.get(self.model, id, with_for_update=True, populate_existing=True))
 
     async def get(self, id: ULID) -> ModelT:
         """Return the entity.

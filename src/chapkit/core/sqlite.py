@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, event
 from sqlalchemy.exc import OperationalError
@@ -16,6 +17,7 @@ from sqlalchemy.util import await_only
 from chapkit.core.database import Database, parse_url
 from chapkit.core.errors import ConfigurationError
 from chapkit.core.inline import InlineConnection
+from chapkit.core.quick import Rows, offer_quick_reader
 from chapkit.core.transactions import WRITE_OPTION
 
 PATIENCE = 30.0
@@ -57,6 +59,7 @@ class SqliteDatabase(Database):
             self.path = Path(parsed.database or "").absolute()
         self._gate = asyncio.Lock()
         self._scans: AsyncEngine | None = None
+        self._reader: sqlite3.Connection | None = None
         self._echo = bool(options.get("echo", False))
         if options.get("data_dir") is None:
             options["data_dir"] = self.path.parent / f"{self.path.stem}.data"
@@ -65,6 +68,19 @@ class SqliteDatabase(Database):
     def is_in_memory(self) -> bool:
         """Tell whether the data end with the process."""
         return self._cleanup is not None
+
+    def open_session(self, *, write: bool = False, scan: bool = False) -> AsyncSession:
+        """Return a session that takes a connection when it is first used."""
+        session = super().open_session(write=write, scan=scan)
+        if not write:
+            offer_quick_reader(session, self)
+        return session
+
+    def fetch(self, sql: str, parameters: tuple[Any, ...]) -> Rows:
+        """Return what one statement reads, outside of any transaction."""
+        if self._reader is None:
+            self._reader = self._connect()
+        return self._reader.execute(sql, parameters).fetchall()
 
     async def close_session(self, session: AsyncSession) -> None:
         """Give the session's connection back, rolling back what is open."""
@@ -77,6 +93,9 @@ class SqliteDatabase(Database):
     async def dispose(self) -> None:
         """Close every connection; a private file goes with it."""
         await super().dispose()
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
         if self._scans is not None:
             await self._scans.dispose()
         if self._cleanup is not None:
@@ -160,7 +179,8 @@ class SqliteDatabaseBuilder:
     @classmethod
     def from_file(cls, path: str | Path) -> Self:
         """Start with a database in the file at `path`."""
-        return cls(f"sqlite+aiosqlite:///{path}")
+        # A URL reads "%41" as "A" and ends at "?"; a path means what it says.
+        return cls(f"sqlite+aiosqlite:///{quote(str(path), safe='/:')}")
 
     def with_echo(self, enabled: bool = True) -> Self:
         """Log every statement."""

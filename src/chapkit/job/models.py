@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Float, ForeignKey, Index, Integer, String, Text
+from sqlalchemy import Float, ForeignKey, Index, Integer, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from chapkit.core.clock import utc_now
@@ -16,10 +16,14 @@ class Job(Base):
     """One execution of a handler."""
 
     __tablename__ = "jobs"
-    __table_args__ = (Index("ix_jobs_claim", "status", "queue", "run_after"),)
+    # In the order in which jobs are claimed, so that a claim reads one row however many wait.
+    __table_args__ = (Index("ix_jobs_claim", "status", "queue", text("priority DESC"), "id"),)
 
     id: Mapped[ULID] = mapped_column(ULIDType, primary_key=True, default=ULID)
     handler: Mapped[str] = mapped_column(String)
+    kind: Mapped[str] = mapped_column(String)
+    """What clients filter by; the handler's name unless the labels say otherwise."""
+    name: Mapped[str | None] = mapped_column(String)
     payload: Mapped[str] = mapped_column(JsonText, default="{}")
     payload_blob: Mapped[str | None] = mapped_column(String(64))
     """SHA-256 of a payload that is too large for the row."""

@@ -1,1 +1,1 @@
-"""Placeholder."""
+"""What ties configurations and artifacts together."""

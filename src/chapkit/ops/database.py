@@ -5,10 +5,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from sqlalchemy import Table, text
+from sqlalchemy import Table, literal_column, select
 
 from chapkit.core.database import Database, parse_url
 from chapkit.core.models import Base
+from chapkit.core.quick import Prepared
 from chapkit.core.services import Services
 from chapkit.core.sqlite import SqliteDatabase
 from chapkit.web.feature import Feature, HealthChecks
@@ -57,7 +58,10 @@ class OwnTables(list[Table]):
     """Port: the tables of the entities that a service declares; without one, all that are mapped."""
 
 
+_PING = Prepared(select(literal_column("1")))
+
+
 async def _check(services: Services) -> tuple[str, str | None]:
     async with services.scope.read() as scope:
-        await scope.session.execute(text("SELECT 1"))
+        await _PING.fetch(scope.session)
     return "healthy", None

@@ -64,6 +64,6 @@ class SystemFeature(Feature):
 
 def _version() -> str:
     # Lazy: reading the package's metadata takes milliseconds and is asked for seldom.
-    from importlib.metadata import version
+    from chapkit._version import __version__
 
-    return version("chapkit")
+    return __version__

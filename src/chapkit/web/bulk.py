@@ -52,8 +52,25 @@ def register_bulk(
     router: APIRouter, in_type: type[Any], out_type: type[Any], manager_factory: Any, allowed: CrudPermissions
 ) -> None:
     """Add POST, PATCH and DELETE on `$bulk`, as far as they are allowed."""
+    rows = (
+        (allowed.create, "POST", _creating(in_type), 201),
+        (allowed.update, "PATCH", _patching(in_type), 200),
+        (allowed.delete, "DELETE", _deleting(), 200),
+    )
+    for is_allowed, method, handler, status in rows:
+        if is_allowed:
+            handler.__annotations__["manager"] = Annotated[Any, Depends(manager_factory)]
+            options = {
+                "status_code": status,
+                "response_model": BulkOperationResult[out_type],  # type: ignore[valid-type]
+                "responses": problems(400, 404, 409, 422),
+                "summary": f"{handler.__name__.capitalize()} many",
+            }
+            add_operation(router, "/$bulk", handler, method, options)
+
+
+def _creating(in_type: type[Any]) -> Callable[..., Any]:
     adapter: TypeAdapter[Any] = TypeAdapter(in_type)
-    manager_type = Annotated[Any, Depends(manager_factory)]
 
     async def create(items: _Items, manager: Any, partial: _Partial = False) -> Response:
         async def step(item: dict[str, Any]) -> bytes:
@@ -61,6 +78,10 @@ def register_bulk(
 
         return await _run(manager, items, step, partial, 201)
 
+    return create
+
+
+def _patching(in_type: type[Any]) -> Callable[..., Any]:
     async def patch(items: _Items, manager: Any, partial: _Partial = False) -> Response:
         async def step(item: dict[str, Any]) -> bytes:
             changes = {name: value for name, value in item.items() if name != "id"}
@@ -68,6 +89,10 @@ def register_bulk(
 
         return await _run(manager, items, step, partial, 200)
 
+    return patch
+
+
+def _deleting() -> Callable[..., Any]:
     async def delete(ids: _Ids, manager: Any, partial: _Partial = False) -> Response:
         async def step(text: str) -> None:
             id = ULID(text)
@@ -77,21 +102,7 @@ def register_bulk(
 
         return await _run(manager, ids, step, partial, 200)
 
-    rows = (
-        (allowed.create, "POST", create, 201),
-        (allowed.update, "PATCH", patch, 200),
-        (allowed.delete, "DELETE", delete, 200),
-    )
-    for is_allowed, method, handler, status in rows:
-        if is_allowed:
-            handler.__annotations__["manager"] = manager_type
-            options = {
-                "status_code": status,
-                "response_model": BulkOperationResult[out_type],  # type: ignore[valid-type]
-                "responses": problems(400, 404, 409, 422),
-                "summary": f"{handler.__name__.capitalize()} many",
-            }
-            add_operation(router, "/$bulk", handler, method, options)
+    return delete
 
 
 def _id_of(item: dict[str, Any]) -> ULID:
@@ -146,7 +157,8 @@ def _refusal(outcome: _Outcome) -> ChapkitError:
     first = outcome.errors[0]
     kind = next((name for name, row in KINDS.items() if row.status == first.status), "bad-request")
     error = ChapkitError(
-        f"{len(outcome.errors)} of {len(outcome.items)} items were refused, so none was kept; item {first.index}: {first.detail}",
+        f"{len(outcome.errors)} of {len(outcome.items)} items were refused, so none was kept; "
+        f"item {first.index}: {first.detail}",
         code="bulk-refused",
         errors=[item.model_dump(exclude_none=True) for item in outcome.errors],
         total=len(outcome.items),

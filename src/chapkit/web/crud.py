@@ -21,7 +21,7 @@ from chapkit.web.feature import CrudPermissions
 from chapkit.web.filters import parse_filters, parse_sort
 from chapkit.web.openapi import problems
 from chapkit.web.operations import OperationInfo, add_operation, list_operations
-from chapkit.web.paging import Window, decode_cursor, encode_cursor
+from chapkit.web.paging import Window, decode_cursor, encode_cursor, get_window
 from chapkit.web.responses import content_etag, json_bytes, location_of, with_etag
 from chapkit.web.router import Router
 
@@ -116,7 +116,7 @@ class CrudRouter(Router, Generic[InSchemaT, OutSchemaT]):
             query = Query(filters=parse_filters(filters or ()), sort=parse_sort(sort))
             return await _list(request, manager, window, query)
 
-        self._annotate(find, window=Annotated[Window, Depends()])
+        self._annotate(find, window=Annotated[Window, Depends(get_window)])
         self.router.add_api_route(
             "",
             find,
@@ -128,10 +128,10 @@ class CrudRouter(Router, Generic[InSchemaT, OutSchemaT]):
 
     def _register_read(self) -> None:
         async def read(request: Request, entity_id: str, manager: Any) -> Response:
-            entity = await manager.repository.find_by_id(self._parse_ulid(entity_id))
-            if entity is None:
+            found = await manager.render_by_id(self._parse_ulid(entity_id))
+            if found is None:
                 raise self._not_found(entity_id)
-            return with_etag(request, await manager.render_one(entity), manager.etag(entity))
+            return with_etag(request, *found)
 
         self._annotate(read)
         self.router.add_api_route(

@@ -1,6 +1,6 @@
 """How a route gets at the service and at its unit of work."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Annotated, Any, TypeVar, cast
 
 from fastapi import Depends
@@ -17,6 +17,11 @@ def services_of(connection: HTTPConnection) -> Services:
     return cast("Services", connection.app.state.services)
 
 
+async def get_services(connection: HTTPConnection) -> Services:
+    """Return the things of the application, as a dependency."""
+    return services_of(connection)
+
+
 def scopes_of(connection: HTTPConnection) -> Scopes:
     """Return what opens units of work, for answers that outlive the request's own (streams)."""
     return services_of(connection).scope
@@ -31,14 +36,15 @@ async def get_scope(connection: HTTPConnection) -> AsyncGenerator[Scope]:
 
 
 RequestScope = Annotated[Scope, Depends(get_scope, scope="function")]
-RequestServices = Annotated[Services, Depends(services_of)]
+RequestServices = Annotated[Services, Depends(get_services)]
 
 
-def provided(wanted: Wanted[T]) -> Callable[..., T]:
+def provided(wanted: Wanted[T]) -> Callable[..., Coroutine[Any, Any, T]]:
     """Return a dependency that hands out the manager (or anything else) of the request's unit of work."""
     key: Key[Any] = wanted if isinstance(wanted, Key) else Key(wanted)
 
-    def provide(scope: RequestScope) -> Any:
+    # A coroutine, because FastAPI sends plain functions through a thread.
+    async def provide(scope: RequestScope) -> Any:
         return scope.get(key)
 
     return provide

@@ -14,21 +14,24 @@ MAX_SIZE = 1000
 DEFAULT_SIZE = 50
 
 
+_Page = Annotated[int | None, QueryParameter(ge=1, description="Page, counted from 1; answers with an envelope.")]
+_Size = Annotated[
+    int | None, QueryParameter(ge=1, le=MAX_SIZE, description=f"Items on a page; {DEFAULT_SIZE} if left out.")
+]
+_Cursor = Annotated[
+    str | None, QueryParameter(description="Where to go on; empty for the start. The next one is in the Link header.")
+]
+_Limit = Annotated[int | None, QueryParameter(ge=1, description="At most so many items, as a bare list.")]
+
+
 @dataclass(frozen=True)
 class Window:
     """`?page=&size=`, or `?cursor=&size=`, or `?limit=` for a bare list."""
 
-    page: Annotated[int | None, QueryParameter(ge=1, description="Page, counted from 1; answers with an envelope.")] = (
-        None
-    )
-    size: Annotated[
-        int | None, QueryParameter(ge=1, le=MAX_SIZE, description=f"Items on a page; {DEFAULT_SIZE} if left out.")
-    ] = None
-    cursor: Annotated[
-        str | None,
-        QueryParameter(description="Where to go on; empty for the start. The next one is in the Link header."),
-    ] = None
-    limit: Annotated[int | None, QueryParameter(ge=1, description="At most so many items, as a bare list.")] = None
+    page: int | None = None
+    size: int | None = None
+    cursor: str | None = None
+    limit: int | None = None
 
     @property
     def paged(self) -> bool:
@@ -44,6 +47,11 @@ class Window:
     def page_size(self) -> int:
         """Items on a page."""
         return self.size or DEFAULT_SIZE
+
+
+async def get_window(page: _Page = None, size: _Size = None, cursor: _Cursor = None, limit: _Limit = None) -> Window:
+    """Return the window that the query of a request names."""
+    return Window(page, size, cursor, limit)
 
 
 def encode_cursor(last: str) -> str:

@@ -92,6 +92,8 @@ def _create_jobs() -> None:
         "jobs",
         sa.Column("id", ULIDType(length=26), nullable=False),
         sa.Column("handler", sa.String(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=True),
         sa.Column("payload", JsonText(), nullable=False),
         sa.Column("payload_blob", sa.String(length=64), nullable=True),
         sa.Column("labels", JsonType(), nullable=False),
@@ -120,7 +122,7 @@ def _create_jobs() -> None:
         sa.UniqueConstraint("key"),
     )
     op.create_index("ix_jobs_artifact_id", "jobs", ["artifact_id"], unique=False)
-    op.create_index("ix_jobs_claim", "jobs", ["status", "queue", "run_after"], unique=False)
+    op.create_index("ix_jobs_claim", "jobs", ["status", "queue", sa.text("priority DESC"), "id"], unique=False)
     op.create_index("ix_jobs_owner", "jobs", ["owner"], unique=False)
     op.create_table(
         "job_attempts",

@@ -1,0 +1,1 @@
+"""Services to start from; each runs with `uvicorn examples.NAME:app`."""

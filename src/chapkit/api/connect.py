@@ -1,0 +1,55 @@
+"""What features have to know of one another."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from chapkit.api.info import MLServiceInfo, ServiceInfo
+from chapkit.web.feature import Feature
+
+if TYPE_CHECKING:
+    from chapkit.ml.checks import RunLimits
+
+
+def connect(features: list[Feature], *, links_configs: bool) -> list[Feature]:
+    """Return the features with the link between configurations and artifacts, and with one another's prefixes."""
+    if links_configs:
+        # Lazy: only services with artifacts have links.
+        from chapkit.link.feature import LinkFeature
+
+        features = [*features, LinkFeature.between(features)]
+    return [_with_prefixes(feature, features) for feature in features]
+
+
+def run_limits(info: ServiceInfo) -> "RunLimits":
+    """Return what the description of a model demands of the data."""
+    # Lazy: only services with a model have limits.
+    from chapkit.ml.checks import RunLimits
+
+    if not isinstance(info, MLServiceInfo):
+        return RunLimits()
+    return RunLimits(
+        required_columns=tuple(info.required_covariates),
+        min_periods=info.min_prediction_periods,
+        max_periods=info.max_prediction_periods,
+        requires_geo=info.requires_geo,
+    )
+
+
+def _with_prefixes(feature: Feature, features: list[Feature]) -> Feature:
+    if feature.kind != "ml":
+        return feature
+    # Lazy: only services with a model get here.
+    from chapkit.artifact.feature import ArtifactFeature
+    from chapkit.config.feature import ConfigFeature
+    from chapkit.job.feature import JobFeature
+    from chapkit.ml.feature import MLFeature
+
+    if not isinstance(feature, MLFeature):
+        return feature
+    for other in features:
+        if isinstance(other, ArtifactFeature):
+            feature = replace(feature, artifacts_prefix=other.prefix)
+        elif isinstance(other, JobFeature):
+            feature = replace(feature, jobs_prefix=other.prefix)
+    config = next((other for other in features if isinstance(other, ConfigFeature)), None)
+    return feature if config is None else replace(feature, config_name=config.name)

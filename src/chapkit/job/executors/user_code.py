@@ -1,0 +1,40 @@
+"""Functions of the user: never on the event loop that serves requests."""
+
+import inspect
+from collections.abc import Callable
+from functools import partial
+from typing import Any, cast
+
+from chapkit.job.executors.loop import JobLoop
+from chapkit.job.executors.thread import ThreadExecutor
+
+
+class UserCode:
+    """Runs `async def` functions on the job loop and all others in threads."""
+
+    def __init__(self, thread_limit: int = 40) -> None:
+        self.threads = ThreadExecutor(thread_limit)
+        self.loop = JobLoop()
+
+    async def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Return what the function returns; a cancelled caller goes on only when the function has ended."""
+        if is_coroutine_function(function):
+            return await self.loop.run(function, *args, **kwargs)
+        result: Any = await self.threads.run(function, *args, **kwargs)
+        if inspect.iscoroutine(result):
+            # A plain function that hands out a coroutine, such as `lambda: train(data)`.
+            return await self.loop.run(lambda: cast("Any", result))
+        return result
+
+    async def close(self) -> None:
+        """Give up on what still runs; a later call starts anew."""
+        await self.threads.close()
+        await self.loop.close()
+
+
+def is_coroutine_function(function: Callable[..., Any]) -> bool:
+    """Tell whether calling it gives a coroutine: `async def`, a partial of one, an object with such a `__call__`."""
+    inner: Any = function
+    while isinstance(inner, partial):
+        inner = inner.func
+    return inspect.iscoroutinefunction(inner) or inspect.iscoroutinefunction(type(inner).__call__)

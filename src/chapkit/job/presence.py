@@ -1,0 +1,96 @@
+"""This process among those that work on jobs."""
+
+import asyncio
+import os
+import socket
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, insert, update
+
+from chapkit.core.clock import Clock
+from chapkit.core.database import Database
+from chapkit.core.ids import ULID
+from chapkit.core.services import Services
+from chapkit.job.ledger import LEASE
+from chapkit.job.owners import OwnerLocks, owner_locks
+from chapkit.job.rows import JOBS, OWNERS
+from chapkit.job.schemas import JobStatus
+
+BEAT = timedelta(seconds=10)
+
+
+class Presence:
+    """An owner row and its lock; every start is a new owner."""
+
+    def __init__(self, services: Services, clock: Clock) -> None:
+        self._services = services
+        self._clock = clock
+        self._id: ULID | None = None
+        self._locks: OwnerLocks | None = None
+        self._last_beat: datetime | None = None
+        self._entering: asyncio.Task[ULID] | None = None
+
+    @property
+    def id(self) -> ULID | None:
+        """Identifier of this start of the process; `None` before and after its work."""
+        return self._id
+
+    @property
+    def locks(self) -> OwnerLocks:
+        """The locks of the database in use."""
+        if self._locks is None:
+            self._locks = owner_locks(self._services.get(Database))
+        return self._locks
+
+    async def enter(self) -> ULID:
+        """Become an owner, unless this process is one."""
+        if self._id is not None:
+            return self._id
+        if self._entering is None:
+            self._entering = asyncio.create_task(self._enter())
+            self._entering.add_done_callback(self._entered)
+        return await asyncio.shield(self._entering)
+
+    async def beat(self) -> None:
+        """Show now and then that this process is there, and that its jobs are held."""
+        now = self._clock.now()
+        if self._id is None or (self._last_beat is not None and now - self._last_beat < BEAT):
+            return
+        self._last_beat = now
+        await self.locks.keep()
+        async with self._services.scope.write() as scope:
+            await scope.session.execute(update(OWNERS).where(OWNERS.c.id == self._id).values(seen_at=now))
+            held = (JOBS.c.owner == self._id, JOBS.c.status == JobStatus.RUNNING.value)
+            await scope.session.execute(update(JOBS).where(*held).values(lease_until=now + LEASE))
+
+    async def leave(self) -> None:
+        """Stop to be an owner; the jobs must have been given back."""
+        id, self._id = self._id, None
+        locks, self._locks = self._locks, None
+        if id is None or locks is None:
+            return
+        try:
+            async with self._services.scope.write() as scope:
+                await scope.session.execute(delete(OWNERS).where(OWNERS.c.id == id))
+        finally:
+            await locks.release()
+
+    async def _enter(self) -> ULID:
+        id = ULID()
+        lock = await self.locks.acquire(id)
+        now = self._last_beat = self._clock.now()
+        async with self._services.scope.write() as scope:
+            # After the lock: whoever sees the row can tell that its process lives.
+            await scope.session.execute(
+                insert(OWNERS).values(
+                    id=id, host=socket.gethostname(), pid=os.getpid(), lock=lock, started_at=now, seen_at=now
+                )
+            )
+        self._id = id
+        return id
+
+    def _entered(self, task: asyncio.Task[ULID]) -> None:
+        self._entering = None
+        if not task.cancelled():
+            # Whoever waits raises it too; nobody may be left to.
+            task.exception()

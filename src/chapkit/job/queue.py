@@ -1,0 +1,218 @@
+"""Submit jobs, look at them, stop them."""
+
+import asyncio
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from pydantic_core import from_json, to_json
+
+from chapkit.core.errors import ConflictError, UnavailableError
+from chapkit.core.ids import ULID
+from chapkit.core.services import Scope
+from chapkit.job.engine import LOOK_EVERY
+from chapkit.job.errors import JobNotFoundError
+from chapkit.job.ledger import JobLedger
+from chapkit.job.repository import MAX_EVENTS, JobRepository
+from chapkit.job.rows import Row, to_wire
+from chapkit.job.runtime import JobRuntime
+from chapkit.job.schemas import JobEventRecord, JobRecord, JobSpec, JobStats, JobStatus
+
+DELETE_PATIENCE = 10.0
+"""Seconds that a deletion waits for a running job to end."""
+
+
+class JobQueue:
+    """The jobs of an application; each method but `submit` is a unit of work of its own."""
+
+    def __init__(self, runtime: JobRuntime) -> None:
+        self.runtime = runtime
+        self.accepts = True
+        """False once the service is about to stop."""
+
+    async def submit(self, spec: JobSpec, scope: Scope) -> JobRecord:
+        """Add a job in the caller's transaction; it starts after the commit.
+
+        Raises:
+            ConfigurationError: No feature brings the handler (`job-handler-unknown`).
+            ConflictError: The key belongs to another request (`idempotency-key-reused`).
+            UnavailableError: The service is about to stop (`service-stopping`).
+        """
+        if not self.accepts:
+            raise UnavailableError("The service is about to stop; try again", code="service-stopping")
+        self.runtime.handlers.get(spec.handler)
+        now = self.runtime.clock.now()
+        values = _values(spec, now, owner=None if spec.durable else self.runtime.presence.id)
+        if not await JobLedger(scope.session, now).insert(values):
+            return await self._find_first(values, scope)
+        scope.after_commit(lambda: self.runtime.dispatcher.submitted(values["id"]))
+        return _record(values)
+
+    async def get(self, job_id: ULID) -> JobRecord:
+        """Return the job.
+
+        Raises:
+            JobNotFoundError: There is none (`job-not-found`).
+        """
+        record = await self.find(job_id)
+        if record is None:
+            raise JobNotFoundError(job_id)
+        return record
+
+    async def find(self, job_id: ULID) -> JobRecord | None:
+        """Return the job, or `None`."""
+        row = await self.find_row(job_id)
+        return None if row is None else _record(row)
+
+    async def find_row(self, job_id: ULID) -> Row | None:
+        """Return the columns of the job, or `None`."""
+        async with self.runtime.services.scope.read() as scope:
+            return await JobRepository(scope.session).find(job_id)
+
+    async def list(
+        self,
+        *,
+        status: JobStatus | None = None,
+        kind: str | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> Sequence[JobRecord]:
+        """Return jobs, the newest first."""
+        async with self.runtime.services.scope.read(scan=limit is None) as scope:
+            rows = await JobRepository(scope.session).list(status=status, kind=kind, limit=limit, offset=offset)
+        return [_record(row) for row in rows]
+
+    async def stats(self) -> JobStats:
+        """Return how many jobs there are."""
+        async with self.runtime.services.scope.read() as scope:
+            counts = await JobRepository(scope.session).count_by_status()
+        return JobStats(total=sum(counts.values()), by_status=counts)
+
+    async def list_events(self, job_id: ULID, after: int = 0, limit: int = MAX_EVENTS) -> Sequence[JobEventRecord]:
+        """Return what happened to the job behind the event with the number `after`.
+
+        Raises:
+            JobNotFoundError: There is no such job (`job-not-found`).
+        """
+        async with self.runtime.services.scope.read() as scope:
+            repository = JobRepository(scope.session)
+            rows = await repository.list_events(job_id, after, limit)
+            if not rows and await repository.find(job_id) is None:
+                raise JobNotFoundError(job_id)
+        return [
+            JobEventRecord(
+                number=row["number"], kind=row["kind"], data=from_json(row["data"]), created_at=row["created_at"]
+            )
+            for row in rows
+        ]
+
+    async def cancel(self, job_id: ULID) -> JobRecord:
+        """Cancel a waiting job; ask a running one to stop, which is `canceled` once it has really ended.
+
+        Raises:
+            ConflictError: It has ended already (`job-finished`).
+            JobNotFoundError: There is no such job (`job-not-found`).
+        """
+        async with self.runtime.services.scope.write() as scope:
+            row = await self._request_cancel(job_id, scope)
+        if row.get("ended_before"):
+            raise ConflictError(f"The job has ended already: {row['status']}", code="job-finished", found=row["status"])
+        return _record(row)
+
+    async def delete(self, job_id: ULID, timeout: float = DELETE_PATIENCE) -> None:
+        """Remove the job, its attempts and its events; a running one is stopped first.
+
+        Raises:
+            ConflictError: It did not stop within `timeout` seconds (`job-still-running`).
+            JobNotFoundError: There is no such job (`job-not-found`).
+        """
+        async with self.runtime.services.scope.write() as scope:
+            row = await self._request_cancel(job_id, scope)
+        if row["status"] == JobStatus.RUNNING:
+            record = await self.wait_until_final(job_id, timeout)
+            if not record.status.is_final:
+                raise ConflictError(
+                    f"The job was asked to stop, but still runs after {timeout:g} seconds; try again later",
+                    code="job-still-running",
+                )
+        async with self.runtime.services.scope.write() as scope:
+            await JobRepository(scope.session).delete(job_id)
+            scope.after_commit(lambda: self.runtime.hub.changed(job_id))
+
+    async def wait_until_final(self, job_id: ULID, timeout: float | None = None) -> JobRecord:
+        """Return the job when it has ended, or as it is after `timeout` seconds.
+
+        Raises:
+            JobNotFoundError: There is no such job, or no longer (`job-not-found`).
+        """
+        loop = asyncio.get_running_loop()
+        deadline = None if timeout is None else loop.time() + timeout
+        with self.runtime.hub.watching(job_id) as watcher:
+            while True:
+                record = await self.get(job_id)
+                left = LOOK_EVERY if deadline is None else deadline - loop.time()
+                if record.status.is_final or left <= 0:
+                    return record
+                await watcher.wait(min(LOOK_EVERY, left))
+
+    async def _request_cancel(self, job_id: ULID, scope: Scope) -> Row:
+        row = await JobLedger(scope.session, self.runtime.clock.now()).request_cancel(job_id)
+        if row is None:
+            found = await JobRepository(scope.session).find(job_id)
+            if found is None:
+                raise JobNotFoundError(job_id)
+            return {**found, "ended_before": JobStatus(found["status"]).is_final}
+        scope.after_commit(lambda: self.runtime.hub.changed(job_id))
+        if row["status"] == JobStatus.RUNNING:
+            scope.after_commit(lambda: self.runtime.dispatcher.cancel_requested(job_id))
+        return row
+
+    async def _find_first(self, values: Mapping[str, Any], scope: Scope) -> JobRecord:
+        row = await JobRepository(scope.session).find_by_key(values["key"])
+        if row is None:
+            raise UnavailableError("The job of this key has just been deleted; try again", code="job-key-busy")
+        if row["fingerprint"] != values["fingerprint"]:
+            raise ConflictError(
+                "The idempotency key was used for another request; use a new key for each request",
+                code="idempotency-key-reused",
+                field="Idempotency-Key",
+                found=values["key"],
+            )
+        return _record(row)
+
+
+def _values(spec: JobSpec, now: datetime, owner: ULID | None) -> dict[str, Any]:
+    payload = to_json(spec.payload)
+    name = spec.labels.get("name")
+    return {
+        "id": spec.id or ULID(),
+        "handler": spec.handler,
+        "kind": str(spec.labels.get("kind", spec.handler)),
+        "name": None if name is None else str(name),
+        "payload": payload.decode(),
+        "payload_blob": spec.payload_blob,
+        "labels": dict(spec.labels),
+        "queue": spec.queue,
+        "priority": spec.priority,
+        "status": JobStatus.PENDING.value,
+        "durable": spec.durable,
+        "key": spec.key,
+        "fingerprint": spec.fingerprint or (_fingerprint(spec, payload) if spec.key is not None else None),
+        "run_after": spec.run_after or now,
+        "attempt": 0,
+        "owner": owner,
+        "cancel_requested": False,
+        "artifact_id": spec.artifact_id,
+        "submitted_at": now,
+        **dict.fromkeys(("started_at", "finished_at", "progress", "error", "error_code")),
+    }
+
+
+def _fingerprint(spec: JobSpec, payload: bytes) -> str:
+    parts = (spec.handler.encode(), payload, (spec.payload_blob or "").encode())
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()
+
+
+def _record(row: Row) -> JobRecord:
+    return JobRecord.model_validate(to_wire(row))

@@ -1,0 +1,106 @@
+"""Jobs as they are read: records, lists, numbers, events."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, delete, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from chapkit.core.ids import ULID
+from chapkit.job.rows import EVENTS, JOBS, WIRE, Row
+from chapkit.job.schemas import JobStatus
+
+MAX_EVENTS = 1000
+
+
+class JobRepository:
+    """Reads columns, never objects; the rows are those of `chapkit.job.rows.WIRE`."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self.session = session
+
+    async def find(self, job_id: ULID) -> Row | None:
+        """Return the job, or `None`."""
+        return await self._first(JOBS.c.id == job_id)
+
+    async def find_by_key(self, key: str) -> Row | None:
+        """Return the job that was submitted under this key, with its `fingerprint`."""
+        return await self._first(JOBS.c.key == key, more=(JOBS.c.fingerprint,))
+
+    async def find_private(self, job_id: ULID) -> Row | None:
+        """Return the job with what clients do not see: `error_traceback`, `result`, `handler`."""
+        return await self._first(JOBS.c.id == job_id, more=(JOBS.c.error_traceback, JOBS.c.result, JOBS.c.handler))
+
+    async def list(
+        self, *, status: str | None = None, kind: str | None = None, limit: int | None = None, offset: int = 0
+    ) -> Sequence[Row]:
+        """Return jobs, the newest first."""
+        statement = select(*WIRE).where(*_criteria(status, kind)).order_by(JOBS.c.id.desc())
+        if limit is not None:
+            statement = statement.limit(limit).offset(offset)
+        return (await self.session.execute(statement)).mappings().all()
+
+    async def count(self, *, status: str | None = None, kind: str | None = None) -> int:
+        """Return the number of jobs."""
+        found = await self.session.scalar(select(func.count()).select_from(JOBS).where(*_criteria(status, kind)))
+        return found or 0
+
+    async def count_by_status(self) -> dict[JobStatus, int]:
+        """Return the number of jobs in each status."""
+        rows = await self.session.execute(select(JOBS.c.status, func.count()).group_by(JOBS.c.status))
+        counts = dict.fromkeys(JobStatus, 0)
+        counts.update({JobStatus(status): number for status, number in rows})
+        return counts
+
+    async def oldest_waiting(self) -> datetime | None:
+        """Return when the job was submitted that waits the longest."""
+        moment: datetime | None = await self.session.scalar(
+            select(func.min(JOBS.c.submitted_at)).where(JOBS.c.status == JobStatus.PENDING.value)
+        )
+        return moment
+
+    async def last_event(self, job_id: ULID) -> int:
+        """Return the number of the job's last event; 0 if there is none."""
+        number: int | None = await self.session.scalar(
+            select(func.max(EVENTS.c.number)).where(EVENTS.c.job_id == job_id)
+        )
+        return number or 0
+
+    async def list_events(self, job_id: ULID, after: int = 0, limit: int = MAX_EVENTS) -> Sequence[Row]:
+        """Return the events behind the one with the number `after`."""
+        columns = (EVENTS.c.number, EVENTS.c.kind, EVENTS.c.data, EVENTS.c.created_at)
+        behind = and_(EVENTS.c.job_id == job_id, EVENTS.c.number > after)
+        statement = select(*columns).where(behind).order_by(EVENTS.c.number).limit(limit)
+        return (await self.session.execute(statement)).mappings().all()
+
+    async def list_news(self, job_id: ULID, after: int, limit: int) -> Sequence[Row]:
+        """Return the job once for each event behind `after`; once without an event if there is none."""
+        news = (EVENTS.c.number, EVENTS.c.kind.label("event_kind"), EVENTS.c.data)
+        behind = and_(EVENTS.c.job_id == JOBS.c.id, EVENTS.c.number > after)
+        statement = select(*WIRE, *news).select_from(JOBS.outerjoin(EVENTS, behind)).where(JOBS.c.id == job_id)
+        return (await self.session.execute(statement.order_by(EVENTS.c.number).limit(limit))).mappings().all()
+
+    async def list_running(self, owner: str) -> dict[ULID, bool]:
+        """Return the jobs that a process has taken, and whether each was asked to stop."""
+        statement = select(JOBS.c.id, JOBS.c.cancel_requested).where(
+            JOBS.c.owner == owner, JOBS.c.status == JobStatus.RUNNING.value
+        )
+        return {row[0]: row[1] for row in await self.session.execute(statement)}
+
+    async def exists(self, *criteria: ColumnElement[bool]) -> bool:
+        """Tell whether there is such a job."""
+        return (await self.session.execute(select(JOBS.c.id).where(*criteria).limit(1))).first() is not None
+
+    async def delete(self, job_id: ULID) -> bool:
+        """Remove a job that is not running, with its attempts and events."""
+        statement = delete(JOBS).where(JOBS.c.id == job_id, JOBS.c.status != JobStatus.RUNNING.value)
+        return (await self.session.execute(statement.returning(JOBS.c.id))).first() is not None
+
+    async def _first(self, *criteria: ColumnElement[bool], more: Sequence[ColumnElement[Any]] = ()) -> Row | None:
+        return (await self.session.execute(select(*WIRE, *more).where(*criteria))).mappings().first()
+
+
+def _criteria(status: str | None, kind: str | None) -> tuple[ColumnElement[bool], ...]:
+    wanted = {"status": status, "kind": kind}
+    return tuple(JOBS.c[name] == str(value) for name, value in wanted.items() if value is not None)

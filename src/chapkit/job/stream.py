@@ -1,0 +1,103 @@
+"""The events of a job as server-sent events."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic_core import from_json, to_json
+
+from chapkit.core.ids import ULID
+from chapkit.core.services import Scopes
+from chapkit.job.errors import JobNotFoundError
+from chapkit.job.hub import JobHub
+from chapkit.job.repository import JobRepository
+from chapkit.job.rows import Row, to_wire
+from chapkit.job.schemas import JobStatus
+from chapkit.web.sse import HEARTBEAT, format_sse_event
+
+DELETED = format_sse_event('{"status": "deleted"}')
+_BATCH = 200
+
+
+@dataclass(frozen=True)
+class JobStream:
+    """Sends a job's record at each change; opens units of work of its own, none while it waits."""
+
+    scopes: Scopes
+    hub: JobHub
+    look_every: float = 1.0
+    """Seconds between two looks for changes that other processes made."""
+    heartbeat_every: float = 15.0
+
+    async def start(self, job_id: ULID, last_seen: int | None) -> tuple[Row, int] | None:
+        """Return the job and the number of its last event; `None` if the client has seen the end already.
+
+        Raises:
+            JobNotFoundError: There is no such job (`job-not-found`).
+        """
+        async with self.scopes.read() as scope:
+            repository = JobRepository(scope.session)
+            row = await repository.find(job_id)
+            last = await repository.last_event(job_id)
+        if row is None:
+            raise JobNotFoundError(job_id)
+        if last_seen is not None and last_seen >= last and JobStatus(row["status"]).is_final:
+            return None
+        return row, last
+
+    async def messages(self, job_id: ULID, last_seen: int | None = None) -> AsyncGenerator[bytes]:
+        """Send the record as it is, or what followed the event `last_seen`; end with the job."""
+        loop = asyncio.get_running_loop()
+        with self.hub.watching(job_id) as watcher:
+            first, seen = await self._first(job_id, last_seen)
+            for message, is_last in first:
+                yield message
+                if is_last:
+                    return
+            sent_at = loop.time()
+            while True:
+                news, seen = await self._news(job_id, seen)
+                for message, is_last in news:
+                    yield message
+                    if is_last:
+                        return
+                    sent_at = loop.time()
+                if len(news) == _BATCH or await watcher.wait(self.look_every):
+                    continue
+                if loop.time() - sent_at >= self.heartbeat_every:
+                    yield HEARTBEAT
+                    sent_at = loop.time()
+
+    async def _first(self, job_id: ULID, last_seen: int | None) -> tuple[list[tuple[bytes, bool]], int]:
+        if last_seen is not None:
+            return [], last_seen
+        async with self.scopes.read() as scope:
+            repository = JobRepository(scope.session)
+            row = await repository.find(job_id)
+            last = await repository.last_event(job_id)
+        if row is None:
+            return [(DELETED, True)], 0
+        return [_record(to_wire(row), last)], last
+
+    async def _news(self, job_id: ULID, seen: int) -> tuple[list[tuple[bytes, bool]], int]:
+        async with self.scopes.read() as scope:
+            rows = await JobRepository(scope.session).list_news(job_id, seen, _BATCH)
+        if not rows:
+            return [(DELETED, True)], seen
+        news = [_message(row) for row in rows if row["number"] is not None]
+        return news, max((row["number"] or seen) for row in rows)
+
+
+def _message(row: Row) -> tuple[bytes, bool]:
+    data: dict[str, Any] = from_json(row["data"])
+    if row["event_kind"] == "log":
+        return format_sse_event(to_json(data).decode(), id=str(row["number"]), event="log"), False
+    # The record as it was when the event happened.
+    record = to_wire(row)
+    return _record({name: data.get(name, value) for name, value in record.items()}, row["number"])
+
+
+def _record(record: dict[str, Any], number: int) -> tuple[bytes, bool]:
+    message = format_sse_event(to_json(record).decode(), id=str(number))
+    return message, JobStatus(record["status"]).is_final

@@ -1,0 +1,67 @@
+"""What a user hands over: two functions, or an object with two methods."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic
+
+from typing_extensions import TypeVar
+
+from chapkit.config.schemas import BaseConfig
+
+ConfigT = TypeVar("ConfigT", bound=BaseConfig, default=BaseConfig)
+UserFunction = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class RunnerFunctions:
+    """The two functions of a runner, as the user wrote them."""
+
+    train: UserFunction
+    predict: UserFunction
+
+
+class ModelRunner:
+    """Anything that can train and predict; its functions never run on the loop that serves requests."""
+
+    def functions(self) -> RunnerFunctions:
+        """Return `train(config, data, geo)` and `predict(config, model, historic, future, geo)`."""
+        raise NotImplementedError
+
+    async def on_init(self) -> None:
+        """Run once before the first request."""
+
+    async def on_cleanup(self) -> None:
+        """Run once after the last request."""
+
+
+class BaseModelRunner(ModelRunner, Generic[ConfigT]):
+    """Base class for runners with a state of their own; methods may be `def` or `async def`."""
+
+    on_train: UserFunction
+    """`on_train(config, data, geo=None)` returns the model, any object that can be pickled."""
+    on_predict: UserFunction
+    """`on_predict(config, model, historic, future, geo=None)` returns a frame."""
+
+    def functions(self) -> RunnerFunctions:
+        """Return the two methods of the subclass."""
+        return RunnerFunctions(self.on_train, self.on_predict)
+
+
+class FunctionalModelRunner(ModelRunner, Generic[ConfigT]):
+    """A runner made of two functions, `def` or `async def`.
+
+    Data arrive as what the parameter is annotated with: a pandas frame where it is not annotated, or
+    `chapkit.data.DataFrame`, `pyarrow.Table`, `polars.DataFrame`, or a type that the service registered.
+
+    Args:
+        on_train: `on_train(config, data, geo)` returns the model; `geo` may be left out.
+        on_predict: `on_predict(config, model, historic, future, geo)` returns a frame; `geo` may be left out.
+    """
+
+    def __init__(self, on_train: UserFunction, on_predict: UserFunction) -> None:
+        self.on_train = on_train
+        self.on_predict = on_predict
+
+    def functions(self) -> RunnerFunctions:
+        """Return the two functions."""
+        return RunnerFunctions(self.on_train, self.on_predict)

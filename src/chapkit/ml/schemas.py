@@ -1,0 +1,77 @@
+"""Training and prediction on the wire."""
+
+from typing import Annotated, Any
+
+from geojson_pydantic import FeatureCollection
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
+
+from chapkit.core.ids import ULID
+from chapkit.data.frame import DataFrame
+
+MODEL_TYPE = "ml_training_workspace"
+PREDICTION_TYPE = "ml_prediction"
+_BBOX = "bbox"
+
+
+def _drop_null_boxes(value: Any) -> Any:
+    """GeoJSON has no null bounding boxes, but widespread clients send them."""
+    if isinstance(value, dict):
+        return {key: _drop_null_boxes(item) for key, item in value.items() if not (key == _BBOX and item is None)}
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return [_drop_null_boxes(item) for item in value]
+    return value
+
+
+Polygons = Annotated[FeatureCollection[Any], BeforeValidator(_drop_null_boxes)]
+
+
+class RunInfo(BaseModel):
+    """What one run asks for; unknown keys are ignored."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    prediction_periods: int | None = Field(
+        default=None, ge=0, validation_alias=AliasChoices("prediction_periods", "prediction_length")
+    )
+    additional_continuous_covariates: list[str] = Field(default_factory=list[str])
+    future_covariate_origin: str | None = None
+
+
+class TrainRequest(BaseModel):
+    """Data to train a model on."""
+
+    config_id: ULID
+    data: DataFrame
+    geo: Polygons | None = None
+    run_info: RunInfo | None = None
+
+
+class PredictRequest(BaseModel):
+    """Data to predict for, and the model to do it with."""
+
+    artifact_id: ULID = Field(
+        validation_alias=AliasChoices("artifact_id", "model_artifact_id", "training_artifact_id"),
+        description="The trained model; `model_artifact_id` and `training_artifact_id` are read too.",
+    )
+    future: DataFrame
+    historic: DataFrame | None = None
+    geo: Polygons | None = None
+    run_info: RunInfo | None = None
+
+
+class TrainResponse(BaseModel):
+    """The job that trains, and where the model will be."""
+
+    job_id: ULID
+    artifact_id: ULID
+    model_artifact_id: ULID | None = Field(default=None, description="Older name of `artifact_id`.")
+    message: str
+
+
+class PredictResponse(BaseModel):
+    """The job that predicts, and where the prediction will be."""
+
+    job_id: ULID
+    artifact_id: ULID
+    prediction_artifact_id: ULID | None = Field(default=None, description="Older name of `artifact_id`.")
+    message: str

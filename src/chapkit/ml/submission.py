@@ -1,0 +1,126 @@
+"""Accept a training or a prediction: checked first, stored second, answered after the commit."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from anyio.to_thread import run_sync
+from sqlalchemy import select
+
+from chapkit.artifact.model_codec import MODEL_MEDIA_TYPE
+from chapkit.artifact.models import Artifact
+from chapkit.artifact.storage import ContentStorage
+from chapkit.config.manager import ConfigManager
+from chapkit.core.errors import NotFoundError, UnprocessableError
+from chapkit.core.ids import ULID
+from chapkit.core.services import Key, Scope, Services
+from chapkit.job.schemas import JobRecord, JobSpec
+from chapkit.job.service import JobService
+from chapkit.ml.cache import ParsedRequests
+from chapkit.ml.checks import RunLimits, check_predict, check_train
+from chapkit.ml.handlers import PREDICT, TRAIN
+from chapkit.ml.schemas import MODEL_TYPE, PredictRequest, TrainRequest
+from chapkit.ml.work import store_body
+
+_NEWEST = 3
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What a caller sent, parsed and as it was."""
+
+    request: TrainRequest | PredictRequest
+    body: bytes
+    key: str | None = None
+
+
+class RunSubmitter:
+    """Turns requests into jobs."""
+
+    def __init__(self, services: Services, configs: Key[ConfigManager[Any]], limits: RunLimits) -> None:
+        self._services = services
+        self._configs = configs
+        self._limits = limits
+
+    async def train(self, sent: Submission) -> JobRecord:
+        """Accept a training.
+
+        Raises:
+            NotFoundError: There is no such configuration (`config-unknown`).
+            UnprocessableError: The data cannot be trained on.
+        """
+        request = sent.request
+        if not isinstance(request, TrainRequest):
+            raise TypeError("a training needs a TrainRequest")
+        await run_sync(check_train, request, self._limits)
+        async with self._services.scope.read() as scope:
+            await self._require_config(scope, request.config_id)
+        return await self._submit(TRAIN, sent, {"config_id": request.config_id})
+
+    async def predict(self, sent: Submission) -> JobRecord:
+        """Accept a prediction.
+
+        Raises:
+            NotFoundError: There is no such model (`model-unknown`), or its configuration is gone.
+            UnprocessableError: The artifact is no model (`artifact-not-a-model`), or the data do not fit.
+        """
+        request = sent.request
+        if not isinstance(request, PredictRequest):
+            raise TypeError("a prediction needs a PredictRequest")
+        await run_sync(check_predict, request, self._limits)
+        async with self._services.scope.read() as scope:
+            config_id = await self._config_of_model(scope, request.artifact_id)
+            await self._require_config(scope, config_id)
+        return await self._submit(PREDICT, sent, {"config_id": config_id, "model_id": request.artifact_id})
+
+    async def _submit(self, handler: str, sent: Submission, payload: dict[str, Any]) -> JobRecord:
+        stored = await store_body(sent.body, payload, self._services.get(ContentStorage))
+        kind = handler.rpartition(".")[2]
+        spec = JobSpec(
+            id=ULID(),
+            handler=handler,
+            payload=stored.payload,
+            payload_blob=stored.blob,
+            labels={"kind": kind, "config_id": payload["config_id"]},
+            key=sent.key and f"{handler}:{sent.key}",
+            fingerprint=stored.fingerprint,
+            artifact_id=ULID(),
+        )
+        if spec.id is not None:
+            self._services.get(ParsedRequests).put(spec.id, sent.request)
+        async with self._services.scope.write() as scope:
+            return await self._services.get(JobService).submit(spec, scope)
+
+    async def _require_config(self, scope: Scope, config_id: ULID) -> None:
+        if not await scope.get(self._configs).exists_by_id(config_id):
+            raise NotFoundError(f"Config {config_id} not found", code="config-unknown", field="config_id")
+
+    async def _config_of_model(self, scope: Scope, artifact_id: ULID) -> ULID:
+        statement = select(Artifact.media_type, Artifact.signature, Artifact.info).where(Artifact.id == artifact_id)
+        row = (await scope.session.execute(statement)).one_or_none()
+        if row is None:
+            raise NotFoundError(
+                f"Model artifact {artifact_id} not found",
+                code="model-unknown",
+                field="artifact_id",
+                newest_models=await _newest_models(scope),
+            )
+        if row.info.get("status") == "failed":
+            raise UnprocessableError(
+                f"The training that should have made {artifact_id} failed; train again",
+                code="training-failed",
+                field="artifact_id",
+            )
+        if row.media_type != MODEL_MEDIA_TYPE or row.signature is None or "config_id" not in row.info:
+            raise UnprocessableError(
+                f"Artifact {artifact_id} is not a trained model of this service",
+                code="artifact-not-a-model",
+                field="artifact_id",
+                newest_models=await _newest_models(scope),
+            )
+        return ULID(row.info["config_id"])
+
+
+async def _newest_models(scope: Scope) -> Sequence[str]:
+    statement = select(Artifact.id).where(Artifact.type == MODEL_TYPE, Artifact.signature.is_not(None))
+    return list(await scope.session.scalars(statement.order_by(Artifact.id.desc()).limit(_NEWEST)))

@@ -1,0 +1,48 @@
+"""Payloads of training and prediction jobs, and how they come back to the handlers."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from anyio.to_thread import run_sync
+from pydantic import BaseModel
+from pydantic_core import from_json
+
+from chapkit.artifact.storage import ContentStorage
+from chapkit.data.parse import loads_chunked
+from chapkit.job.context import JobContext
+from chapkit.ml.cache import ParsedRequests
+
+RequestT = TypeVar("RequestT", bound=BaseModel)
+_INLINE_LIMIT = 64 * 1024
+_BODY = "body"
+
+
+@dataclass(frozen=True)
+class StoredBody:
+    """A request body as the job keeps it: in its row, or as a blob."""
+
+    payload: Mapping[str, Any]
+    blob: str | None
+    fingerprint: str
+
+
+async def store_body(body: bytes, payload: Mapping[str, Any], storage: ContentStorage) -> StoredBody:
+    """Keep the body exactly as it was sent; large ones are written before any transaction."""
+    if len(body) <= _INLINE_LIMIT:
+        digest = hashlib.sha256(body).hexdigest()
+        return StoredBody({**payload, _BODY: from_json(body)}, None, digest)
+    ref = await storage.large.put(body)
+    return StoredBody(payload, ref.sha256, ref.sha256)
+
+
+async def load_request(context: JobContext, schema: type[RequestT]) -> RequestT:
+    """Return the request of a job: the parsed one of this process, or the stored body, parsed again."""
+    parsed = context.services.get(ParsedRequests).take(context.job_id)
+    if isinstance(parsed, schema):
+        return parsed
+    if context.payload_blob is None:
+        return schema.model_validate(context.payload[_BODY])
+    body = await context.services.get(ContentStorage).large.read(context.payload_blob)
+    return await run_sync(lambda: schema.model_validate(loads_chunked(body)))

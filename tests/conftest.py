@@ -1,0 +1,97 @@
+import asyncio
+import logging
+import os
+from collections.abc import AsyncGenerator, Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import structlog
+from sqlalchemy import URL, make_url
+
+from chapkit.core.database import Database
+from chapkit.core.ids import ULID
+from tests.things import filled_database
+
+_SERVER = "CHAPKIT_TEST_POSTGRES"
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def postgres_url() -> Iterator[str]:
+    """Yield the URL of an empty database that lives as long as one test."""
+    with _postgres_database() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def shared_postgres_url() -> Iterator[str]:
+    """Yield the URL of a database that keeps its tables; who fills them empties them."""
+    with _postgres_database() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return the URL of an empty database: once on SQLite, once on PostgreSQL."""
+    return _url_for(request, "postgres_url", tmp_path)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def table_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return the URL of a database whose tables are there already or quickly made."""
+    return _url_for(request, "shared_postgres_url", tmp_path)
+
+
+@pytest.fixture
+async def database(table_url: str) -> AsyncGenerator[Database]:
+    """Yield an open database with empty tables: once on SQLite, once on PostgreSQL."""
+    async with filled_database(table_url) as database:
+        yield database
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    # A service that a test starts writes to that test's standard output, which is gone afterwards.
+    root = logging.getLogger()
+    before, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = [handler for handler in root.handlers if handler in before or handler.name != "chapkit"]
+    root.setLevel(level)
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+
+
+def _url_for(request: pytest.FixtureRequest, postgres: str, folder: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite+aiosqlite:///{folder / 'service.db'}"
+    url: str = request.getfixturevalue(postgres)
+    return url
+
+
+@contextmanager
+def _postgres_database() -> Generator[str]:
+    if not (server := os.environ.get(_SERVER)):
+        pytest.skip(f"{_SERVER} names no server")
+    url = make_url(server)
+    name = f"chapkit_test_{ULID().lower()}"
+    asyncio.run(_execute(url, f'CREATE DATABASE "{name}"'))
+    try:
+        yield url.set(database=name).render_as_string(hide_password=False)
+    finally:
+        asyncio.run(_execute(url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
+
+
+async def _execute(server: URL, statement: str) -> None:
+    # Lazy: most runs touch no server, and then the driver need not be there.
+    import asyncpg
+
+    connection = await asyncpg.connect(server.set(drivername="postgresql").render_as_string(hide_password=False))
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()

@@ -1,0 +1,167 @@
+from pathlib import Path
+
+import pytest
+from sqlalchemy import insert, select, update
+
+from chapkit.core.database import Database
+from chapkit.core.ids import ULID
+from chapkit.job.ledger import JobLedger
+from chapkit.job.owners import owner_locks
+from chapkit.job.recovery import JobRecovery
+from chapkit.job.rows import JOBS, OWNERS
+from chapkit.job.schemas import JobStatus
+from tests.unit.job.parts import Double, Held, JobSystem, SteppedClock, happens, job_system
+
+pytestmark = pytest.mark.anyio
+
+
+async def _owner(system: JobSystem, lock: str, owner: ULID | None = None) -> ULID:
+    id = owner or ULID()
+    now = system.runtime.clock.now()
+    async with system.services.scope.write() as scope:
+        row = {"id": id, "host": "other", "pid": 1, "lock": lock, "started_at": now, "seen_at": now}
+        await scope.session.execute(insert(OWNERS).values(row))
+    return id
+
+
+async def _claim(system: JobSystem, owner: ULID) -> None:
+    async with system.services.scope.write() as scope:
+        ledger = JobLedger(scope.session, system.runtime.clock.now())
+        assert await ledger.claim(owner, "default", system.runtime.handlers.names) is not None
+
+
+async def _owners(system: JobSystem) -> set[ULID]:
+    async with system.services.scope.read() as scope:
+        return set((await scope.session.scalars(select(OWNERS.c.id))).all())
+
+
+def _free_lock(database: Database, folder: Path) -> str:
+    if database.dialect != "sqlite":
+        return "42"
+    path = folder / "dead.lock"
+    path.touch()
+    return str(path)
+
+
+async def test_the_jobs_of_a_dead_process_are_put_back(database: Database, tmp_path: Path) -> None:
+    async with job_system(database, Double(), start=False) as system:
+        dead = await _owner(system, _free_lock(database, tmp_path))
+        job = await system.submit("test.double")
+        await _claim(system, dead)
+        assert await JobRecovery(system.runtime).recover() == [job.id]
+        record = await system.jobs.get(job.id)
+        assert (record.status, record.attempt) == (JobStatus.PENDING, 1)
+        assert (await system.jobs.list_events(job.id))[-1].data["reason"] == "recovered"
+        assert await _owners(system) == {system.runtime.presence.id}
+        assert not (tmp_path / "dead.lock").exists()
+
+
+async def test_the_jobs_of_a_live_process_stay_with_it(database: Database) -> None:
+    locks = owner_locks(database)
+    other = ULID()
+    lock = await locks.acquire(other)
+    async with job_system(database, Double(), start=False) as system:
+        await _owner(system, lock, other)
+        job = await system.submit("test.double")
+        await _claim(system, other)
+        assert await JobRecovery(system.runtime).recover() == []
+        assert (await system.jobs.get(job.id)).status is JobStatus.RUNNING
+        await locks.release()
+        if database.dialect == "sqlite":
+            # The file is gone too; only a crash leaves it behind.
+            Path(lock).touch()
+        assert await JobRecovery(system.runtime).recover() == [job.id]
+
+
+async def test_two_services_on_one_database_leave_each_other_alone(database: Database) -> None:
+    held = Held()
+    async with job_system(database, held) as first, job_system(database, Double()) as second:
+        job = await first.submit("test.held")
+        await happens(held.begun)
+        assert await JobRecovery(second.runtime).recover() == []
+        held.go.set()
+        assert (await first.completed(job.id)).attempt == 1
+
+
+async def test_a_process_whose_lock_cannot_be_seen_is_dead_when_it_has_been_silent_for_long(tmp_path: Path) -> None:
+    from chapkit.core.sqlite import SqliteDatabase
+
+    clock = SteppedClock()
+    database = SqliteDatabase(f"sqlite+aiosqlite:///{tmp_path / 'jobs.db'}")
+    await database.init()
+    async with job_system(database, Double(), start=False, clock=clock) as system:
+        other = await _owner(system, str(tmp_path / "elsewhere.lock"))
+        job = await system.submit("test.double")
+        await _claim(system, other)
+        assert await JobRecovery(system.runtime).recover() == []
+        clock.move(61)
+        assert await JobRecovery(system.runtime).recover() == [job.id]
+    await database.dispose()
+
+
+async def test_a_job_of_an_owner_without_a_row_is_put_back(database: Database) -> None:
+    async with job_system(database, Double(), start=False) as system:
+        job = await system.submit("test.double")
+        await _claim(system, ULID())
+        assert await JobRecovery(system.runtime).recover() == [job.id]
+
+
+async def test_a_job_that_was_asked_to_stop_is_canceled_when_its_process_is_dead(
+    database: Database, tmp_path: Path
+) -> None:
+    async with job_system(database, Double(), start=False) as system:
+        dead = await _owner(system, _free_lock(database, tmp_path))
+        job = await system.submit("test.double")
+        await _claim(system, dead)
+        await system.jobs.cancel(job.id)
+        await JobRecovery(system.runtime).recover()
+        assert (await system.jobs.get(job.id)).status is JobStatus.CANCELED
+
+
+async def test_ad_hoc_work_of_a_dead_process_fails(database: Database, tmp_path: Path) -> None:
+    async with job_system(database, start=False) as system:
+        dead = await _owner(system, _free_lock(database, tmp_path))
+        waiting = await system.jobs.add_job(print)
+        async with system.services.scope.write() as scope:
+            await scope.session.execute(update(JOBS).where(JOBS.c.id == waiting).values(owner=dead))
+        await JobRecovery(system.runtime).recover()
+        record = await system.jobs.get(waiting)
+        assert (record.status, record.error_code) == (JobStatus.FAILED, "job-not-durable")
+
+
+async def test_a_start_takes_up_what_was_left(database: Database) -> None:
+    async with job_system(database, Double(), start=False) as system:
+        job = await system.submit("test.double", {"value": 4})
+        await _claim(system, ULID())
+    async with job_system(database, Double()) as system:
+        assert (await system.completed(job.id)).attempt == 2
+
+
+async def test_every_start_is_a_new_owner_and_leaves_nothing_behind(database: Database) -> None:
+    async with job_system(database, start=False) as system:
+        first = system.runtime.presence.id
+        assert await _owners(system) == {first}
+    async with job_system(database, start=False) as system:
+        assert system.runtime.presence.id != first
+        assert await _owners(system) == {system.runtime.presence.id}
+    if database.dialect == "sqlite":
+        assert list((database.data_dir / "owners").iterdir()) == []
+
+
+async def test_a_process_shows_now_and_then_that_it_is_there(database: Database) -> None:
+    clock = SteppedClock()
+    async with job_system(database, start=False, clock=clock) as system:
+        clock.move(20)
+        await system.runtime.presence.beat()
+        async with system.services.scope.read() as scope:
+            assert await scope.session.scalar(select(OWNERS.c.seen_at)) == clock.now()
+
+
+async def test_a_lost_lock_is_taken_again(database: Database) -> None:
+    locks, owner = owner_locks(database), ULID()
+    lock = await locks.acquire(owner)
+    if database.dialect == "sqlite":
+        Path(lock).unlink()
+    await locks.keep()
+    assert await owner_locks(database).is_free(lock) is False
+    await locks.release()

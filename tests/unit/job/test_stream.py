@@ -1,0 +1,98 @@
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from pydantic_core import from_json
+
+from chapkit.core.database import Database
+from chapkit.core.ids import ULID
+from chapkit.job.context import JobContext
+from chapkit.job.errors import JobNotFoundError
+from chapkit.job.ports import JobOutcome
+from chapkit.job.stream import DELETED, JobStream
+from chapkit.web.sse import HEARTBEAT
+from tests.unit.job.parts import Double, Held, JobSystem, Scripted, happens, job_system
+
+pytestmark = pytest.mark.anyio
+
+
+def _stream(system: JobSystem, **settings: float) -> JobStream:
+    return JobStream(system.services.scope, system.runtime.hub, **settings)
+
+
+def _parse(message: bytes) -> tuple[int, str, object]:
+    fields = dict(line.split(": ", 1) for line in message.decode().strip().split("\n"))
+    data = from_json(fields["data"])
+    return int(fields["id"]), fields.get("event", "message"), data.get("status", data.get("message"))
+
+
+async def _next(messages: AsyncIterator[bytes]) -> bytes:
+    return await asyncio.wait_for(anext(messages), 10)
+
+
+async def test_the_record_comes_at_once_and_at_every_change(database: Database) -> None:
+    held = Held()
+    async with job_system(database, held, max_concurrency=1) as system:
+        blocker, job = await system.submit("test.held"), await system.submit("test.held")
+        await happens(held.begun)
+        messages = _stream(system).messages(job.id)
+        assert _parse(await _next(messages)) == (1, "message", "pending")
+        held.go.set()
+        assert [_parse(message) async for message in messages] == [
+            (2, "message", "running"),
+            (3, "message", "completed"),
+        ]
+        await system.completed(blocker.id)
+        assert system.runtime.hub.watched == 0
+
+
+async def test_a_stream_goes_on_without_a_gap_or_a_repeat(database: Database) -> None:
+    async def body(context: JobContext) -> JobOutcome:
+        context.log("begun")
+        context.report_progress(0.5)
+        return JobOutcome()
+
+    async with job_system(database, Scripted(body)) as system:
+        job = await system.submit("test.scripted")
+        await system.completed(job.id)
+        whole = [_parse(message) async for message in _stream(system).messages(job.id, 0)]
+        assert whole == [
+            (1, "message", "pending"),
+            (2, "message", "running"),
+            (3, "log", "begun"),
+            (4, "message", "running"),
+            (5, "message", "completed"),
+        ]
+        for seen in range(5):
+            assert [_parse(message) async for message in _stream(system).messages(job.id, seen)] == whole[seen:]
+        assert [_parse(message) async for message in _stream(system).messages(job.id)] == whole[-1:]
+
+
+async def test_a_client_that_has_seen_the_end_needs_no_stream(database: Database) -> None:
+    async with job_system(database, Double()) as system:
+        job = await system.submit("test.double", {"value": 1})
+        await system.completed(job.id)
+        assert await _stream(system).start(job.id, 3) is None
+        assert await _stream(system).start(job.id, 2) is not None
+        with pytest.raises(JobNotFoundError):
+            await _stream(system).start(ULID(), None)
+
+
+async def test_a_job_that_vanishes_ends_the_stream(database: Database) -> None:
+    async with job_system(database, Double(), start=False) as system:
+        job = await system.submit("test.double")
+        messages = _stream(system).messages(job.id)
+        await _next(messages)
+        await system.jobs.delete(job.id)
+        assert [message async for message in messages] == [DELETED]
+        assert DELETED == b'data: {"status": "deleted"}\n\n'
+        assert [message async for message in _stream(system).messages(job.id)] == [DELETED]
+
+
+async def test_a_silent_stream_beats(database: Database) -> None:
+    async with job_system(database, Double(), start=False) as system:
+        job = await system.submit("test.double")
+        messages = _stream(system, look_every=0.0, heartbeat_every=0.0).messages(job.id)
+        await _next(messages)
+        assert await _next(messages) == HEARTBEAT
+        await messages.aclose()
