@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 def connect(features: list[Feature], *, links_configs: bool) -> list[Feature]:
     """Return the features with the link between configurations and artifacts, and with one another's prefixes."""
-    if links_configs:
+    kinds = {feature.kind for feature in features}
+    # A model is found by its configuration, so training needs the link, whether it was asked for or not.
+    if links_configs or {"ml", "config", "artifact"} <= kinds:
         # Lazy: only services with artifacts have links.
         from chapkit.link.feature import LinkFeature
 

@@ -5,7 +5,7 @@ from typing import Any
 from starlette.types import ASGIApp
 
 from chapkit.core.logging import configure_logging
-from chapkit.core.settings import ServerSettings
+from chapkit.core.settings import Environment, ServerSettings
 
 
 def run_app(
@@ -26,8 +26,9 @@ def run_app(
     # Lazy: only who serves needs the server.
     import uvicorn
 
-    settings = ServerSettings.from_environment(host=host, port=port, workers=workers, log_level=log_level)
-    configure_logging()
+    environment = Environment()
+    settings = ServerSettings.from_environment(environment, host=host, port=port, workers=workers, log_level=log_level)
+    configure_logging(Environment({**environment.values, "LOG_LEVEL": settings.log_level}))
     is_name = isinstance(app, str)
     several = settings.workers if is_name else 1
     uvicorn.run(

@@ -4,9 +4,10 @@ import hashlib
 from collections.abc import AsyncGenerator, AsyncIterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, Protocol
 
-from sqlalchemy import delete, select
+from sqlalchemy import Executable, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -81,14 +82,7 @@ class DatabaseBlobStore:
         ref = BlobRef.of(data)
         await begin_write(self._session)
         values = {"sha256": ref.sha256, "size": ref.size, "content": data, "created_at": utc_now()}
-        # Touching the row locks it, so that no sweep can take it away before this transaction ends.
-        touched = {"created_at": values["created_at"]}
-        statement: Any
-        if self._session.get_bind().dialect.name == "postgresql":
-            statement = postgresql.insert(Blob).values(**values)
-        else:
-            statement = sqlite.insert(Blob).values(**values)
-        await self._session.execute(statement.on_conflict_do_update(index_elements=["sha256"], set_=touched))
+        await self._session.execute(_upsert(self._session.get_bind().dialect.name), values)
         return ref
 
     async def read(self, sha256: str) -> bytes:
@@ -209,6 +203,16 @@ def verified(content: bytes, sha256: str) -> bytes:
     if hashlib.sha256(content).hexdigest() != sha256:
         raise corrupt(sha256)
     return content
+
+
+@cache
+def _upsert(dialect: str) -> Executable:
+    insert: Any = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    statement = insert(Blob.__table__)
+    # Touching the row locks it, so that no sweep can take it away before the transaction ends.
+    touched = {"created_at": statement.excluded.created_at}
+    upsert: Executable = statement.on_conflict_do_update(index_elements=["sha256"], set_=touched)
+    return upsert
 
 
 async def _joined(head: bytes, rest: AsyncIterable[bytes]) -> AsyncGenerator[bytes]:

@@ -8,7 +8,7 @@ from json.encoder import encode_basestring
 from typing import Any, Generic, cast
 
 from pydantic import ValidationError
-from pydantic_core import to_json
+from pydantic_core import PydanticSerializationError, to_json
 from typing_extensions import TypeVar
 
 from chapkit.config.models import Config
@@ -107,10 +107,14 @@ class ConfigManager(BaseManager[Config, ConfigIn[DataT], ConfigOut[DataT]], Gene
         values: dict[str, Any] = {name: getattr(data, name) for name in fields - {"data"}}
         if "data" in fields:
             _require_finite(data.data.model_extra, ("data",))
-            values["document"] = data.data.model_dump_json()
+            values["document"] = _to_document(data.data)
             values["shape"] = self.shape.fingerprint
             values["kind"] = self.repository.kind
         return values
+
+    def _document(self, entity: Config) -> dict[str, Any]:
+        # Not by way of the schema: what no longer fits it can be mended by a patch.
+        return {"name": entity.name, "tags": entity.tags, "data": entity.data}
 
     def _to_output_schema(self, entity: Config) -> ConfigOut[DataT]:
         return self.out_schema_cls.model_validate(
@@ -123,6 +127,17 @@ class ConfigManager(BaseManager[Config, ConfigIn[DataT], ConfigOut[DataT]], Gene
                 "data": entity.data,
             }
         )
+
+
+def _to_document(data: BaseConfig) -> str:
+    try:
+        return data.model_dump_json()
+    except PydanticSerializationError as error:
+        raise UnprocessableError(
+            "data cannot be stored as JSON: it is nested too deeply, or holds text that is not Unicode",
+            code="document-not-storable",
+            field="data",
+        ) from error
 
 
 def _require_finite(value: Any, path: tuple[str, ...]) -> None:

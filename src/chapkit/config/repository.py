@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Integer, Row, Select, Text, bindparam, func, select, type_coerce
+from sqlalchemy import BigInteger, ColumnElement, Row, Select, Text, bindparam, func, select, type_coerce
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chapkit.config.models import DEFAULT_KIND, Config
@@ -36,8 +36,8 @@ _WINDOW = Prepared(
         select(*_RAW_COLUMNS)
         .where(Config.kind == _kind, Config.id > bindparam("after", type_=Text))
         .order_by(Config.id)
-        .limit(bindparam("limit", type_=Integer))
-        .offset(bindparam("offset", type_=Integer)),
+        .limit(bindparam("limit", type_=BigInteger))
+        .offset(bindparam("offset", type_=BigInteger)),
     )
 )
 _COUNT = Prepared(cast("Select[Any]", select(func.count()).select_from(Config).where(Config.kind == _kind)))

@@ -14,7 +14,14 @@ _NESTED = "user_option_values"
 class BaseConfig(BaseModel):
     """Base class of a service's configuration; keys that it does not name are kept."""
 
-    model_config = ConfigDict(extra="allow", allow_inf_nan=False, ser_json_timedelta="float")
+    # Documents are stored by the names of the fields, so these must be understood beside aliases.
+    model_config = ConfigDict(
+        extra="allow",
+        allow_inf_nan=False,
+        ser_json_timedelta="float",
+        validate_by_name=True,
+        validate_by_alias=True,
+    )
 
     prediction_periods: int = Field(default=3, description="Periods to predict.")
     additional_continuous_covariates: list[str] = Field(

@@ -43,6 +43,8 @@ def translate(error: SQLAlchemyError) -> ChapkitError:
 
 def _translate_operational(error: DBAPIError) -> ChapkitError:
     text = str(error.orig).lower()
+    if "invalid byte sequence" in text or "out of range" in text:
+        return UnprocessableError("A value does not fit into its column", code="value-not-storable")
     if "locked" in text or "busy" in text:
         return DatabaseBusyError(
             "The database was held by another writer for too long; try again", code="database-busy"

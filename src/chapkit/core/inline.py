@@ -29,6 +29,12 @@ class InlineConnection(aiosqlite.Connection):
         self._connection = self._connector()
         return self
 
+    async def run(self, sql: str, parameters: tuple[Any, ...]) -> None:
+        """Execute one statement that returns nothing."""
+        if self._connection is None:
+            raise ValueError("Connection closed")
+        await self._execute(self._connection.execute, sql, parameters)
+
     async def close(self) -> None:
         """Close the connection."""
         self.stop()

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import traceback
 from typing import Any, cast
 
 import structlog
@@ -16,8 +17,17 @@ _HANDLER_NAME = "chapkit"
 
 def get_logger(name: str | None = None) -> FilteringBoundLogger:
     """Return a logger; `name` stands in its lines as `logger`."""
-    logger = structlog.get_logger()
-    return cast("FilteringBoundLogger", logger.bind(logger=name) if name else logger)
+    # Not bound yet: a logger that a module keeps must follow a later `configure_logging`.
+    logger = structlog.get_logger(logger_name=name) if name else structlog.get_logger()
+    return cast("FilteringBoundLogger", logger)
+
+
+def describe_error(error: BaseException) -> dict[str, Any]:
+    """Return the values for a line that tells of an unforeseen error, with its traceback."""
+    if structlog.is_configured():
+        return {"exc_info": error}
+    # What structlog does by default shows the values of local variables and takes seconds.
+    return {"stack": "".join(traceback.format_exception(error))}
 
 
 def add_request_context(**values: Any) -> None:
@@ -56,6 +66,7 @@ def configure_logging(environment: Environment | None = None) -> None:
 def _common_processors() -> list[Processor]:
     return [
         structlog.contextvars.merge_contextvars,
+        _name_logger,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _render_exception,
@@ -66,6 +77,13 @@ def _renderer(as_json: bool) -> Processor:
     if as_json:
         return structlog.processors.JSONRenderer()
     return structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback)
+
+
+def _name_logger(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    # structlog keeps the word `logger` for itself where values are given in advance.
+    if "logger_name" in event:
+        event["logger"] = event.pop("logger_name")
+    return event
 
 
 def _render_exception(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:

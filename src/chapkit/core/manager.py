@@ -93,8 +93,7 @@ class BaseManager(
             if data.id is not None:
                 entity.id = data.id
             await self.pre_save(entity, data)
-            await self.repository.save(entity)
-            await self.repository.flush()
+            await self.repository.insert(entity)
             await self.post_save(entity)
             await self._emit(EntitySaved(entity, created=True))
         return entity
@@ -118,7 +117,7 @@ class BaseManager(
                 for name, before in old.items()
                 if not _same(before, getattr(entity, name))
             }
-            await self.repository.flush()
+            await self.repository.update(entity)
             await self.post_update(entity, changes)
             await self._emit(EntitySaved(entity, created=False, changes=changes))
         return entity
@@ -127,7 +126,7 @@ class BaseManager(
         """Merge `changes` into the entity's document and return the row."""
         async with self.unit_of_work():
             entity = await self.get_entity_for_update(id)
-            current = self._to_output_schema(entity).model_dump(mode="json")
+            current = self._document(entity)
             document = {name: value for name, value in current.items() if name in schema.model_fields}
             data = schema.model_validate(merge_patch(document, changes))
             return await self.replace_entity(id, data, set(changes) & set(schema.model_fields))
@@ -144,8 +143,7 @@ class BaseManager(
         async with self.unit_of_work():
             await self._emit(EntityDeleting(entity, cascade))
             await self.pre_delete(entity)
-            await self.repository.delete(entity)
-            await self.repository.flush()
+            await self.repository.remove(entity)
             await self.post_delete(entity)
             await self._emit(EntityDeleted(entity))
 
@@ -241,6 +239,10 @@ class BaseManager(
 
     def _values(self, data: InSchemaT, fields: set[str]) -> dict[str, Any]:
         return data.model_dump(include=fields)
+
+    def _document(self, entity: ModelT) -> dict[str, Any]:
+        """What a patch is merged into, as plain JSON values."""
+        return self._to_output_schema(entity).model_dump(mode="json")
 
     def _to_output_schema(self, entity: ModelT) -> OutSchemaT:
         return self.out_schema_cls.model_validate(entity, from_attributes=True)

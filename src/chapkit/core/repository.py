@@ -10,13 +10,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from chapkit.core.clauses import apply_filters, apply_query
 from chapkit.core.errors import NotFoundError
 from chapkit.core.ids import ULID
-from chapkit.core.models import Base
+from chapkit.core.models import Base, Entity
+from chapkit.core.plain import plain_table
 from chapkit.core.query import Query
+from chapkit.core.transactions import is_scoped
 
 ModelT = TypeVar("ModelT", bound=Base)
 T = TypeVar("T")
 IdT = TypeVar("IdT")
 _IDS_PER_STATEMENT = 500
+_LOCKED = "locked_rows"
 
 
 class Repository(ABC, Generic[T, IdT]):
@@ -107,6 +110,23 @@ class BaseRepository(Repository[ModelT, ULID]):
         self.session.add_all(items)
         return items
 
+    async def insert(self, entity: ModelT) -> None:
+        """Write a new entity now."""
+        if not isinstance(entity, Entity) or not await plain_table(type(entity)).insert(self.session, entity):
+            self.session.add(entity)
+            await self.session.flush()
+
+    async def update(self, entity: ModelT) -> None:
+        """Write what was changed of an entity now."""
+        if not isinstance(entity, Entity) or not await plain_table(type(entity)).update(self.session, entity):
+            await self.session.flush()
+
+    async def remove(self, entity: ModelT) -> None:
+        """Delete the entity now, by the rules of its relationships."""
+        if not isinstance(entity, Entity) or not await plain_table(type(entity)).delete(self.session, entity):
+            await self.session.delete(entity)
+            await self.session.flush()
+
     async def flush(self) -> None:
         """Send what is pending to the database."""
         await self.session.flush()
@@ -170,9 +190,16 @@ class BaseRepository(Repository[ModelT, ULID]):
 
     async def find_for_update(self, id: ULID) -> ModelT | None:
         """Return the entity as it is stored now, locked until the transaction ends."""
-        # What is pending would be overwritten by what is stored.
-        await self.session.flush()
-        return self._owned(await self.session.get(self.model, id, with_for_update=True, populate_existing=True))
+        if self.session.new or self.session.dirty or self.session.deleted:
+            # What is pending would be overwritten by what is stored.
+            await self.session.flush()
+        locked: dict[tuple[Any, ULID], ModelT | None] = self.session.info.setdefault(_LOCKED, {})
+        entity = locked.get((self.model, id)) if is_scoped(self.session) else None
+        if entity is None or entity not in self.session:
+            entity = await self.session.get(self.model, id, with_for_update=True, populate_existing=True)
+            # The transaction holds the row from here on, so nobody can change it.
+            locked[(self.model, id)] = entity
+        return self._owned(entity)
 
     async def get(self, id: ULID) -> ModelT:
         """Return the entity.

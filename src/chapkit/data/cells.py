@@ -23,7 +23,12 @@ class Column:
 
     field: FrameField
     cells: Cells
-    floats: bool = False
+    may_be_infinite: bool = False
+
+    def wire_cells(self, start: int, stop: int) -> list[Any]:
+        """Return cells as JSON carries them."""
+        found = self.cells(start, stop)
+        return infinities_as_text(found) if self.may_be_infinite else found
 
 
 def pandas_columns(frame: Any) -> list[Column]:
@@ -75,30 +80,36 @@ def _infinity(cell: float) -> str:
     return "Infinity" if cell > 0 else "-Infinity"
 
 
+def _array(series: Any) -> Any:
+    numpy: Any = importlib.import_module("numpy")
+    # The columns of one block of pandas may lie row by row, which is slow to read.
+    return numpy.ascontiguousarray(series.to_numpy())
+
+
 def _plain(name: str, series: Any) -> Column:
-    values = series.to_numpy()
+    values = _array(series)
     return Column(FrameField(name=name, type=values.dtype.name), lambda start, stop: values[start:stop].tolist())
 
 
 def _floating(name: str, series: Any) -> Column:
-    values = series.to_numpy()
+    values = _array(series)
     if values.dtype.name not in ("float16", "float32", "float64"):
         not_encodable(name, values.dtype.name)
 
     def cells(start: int, stop: int) -> list[Any]:
-        part = values[start:stop]
-        found: list[Any] = part.tolist()
-        return [None if cell != cell else cell for cell in found] if (part != part).any() else found
+        return [None if cell != cell else cell for cell in values[start:stop].tolist()]
 
-    return Column(FrameField(name=name, type=values.dtype.name), cells, floats=True)
+    field = FrameField(name=name, type=values.dtype.name)
+    has_holes = bool((values != values).any())
+    may_be_infinite = bool((abs(values) == math.inf).any())
+    return Column(field, cells if has_holes else lambda start, stop: values[start:stop].tolist(), may_be_infinite)
 
 
 def _masked(name: str, series: Any) -> Column:
     values = series.to_numpy(dtype=object, na_value=None)
-    floats = getattr(series.dtype, "kind", "O") == "f"
-    return Column(
-        FrameField(name=name, type=str(series.dtype)), lambda start, stop: values[start:stop].tolist(), floats=floats
-    )
+    field = FrameField(name=name, type=str(series.dtype))
+    may_be_infinite = getattr(series.dtype, "kind", "O") == "f"
+    return Column(field, lambda start, stop: values[start:stop].tolist(), may_be_infinite)
 
 
 def _moment(name: str, series: Any) -> Column:
@@ -153,7 +164,7 @@ def _category(name: str, series: Any) -> Column:
         categories=infinities_as_text(known),
         categories_type=column.field.type,
     )
-    return Column(field, lambda start, stop: values[codes[start:stop]].tolist(), floats=column.floats)
+    return Column(field, lambda start, stop: values[codes[start:stop]].tolist(), column.may_be_infinite)
 
 
 def _objects(name: str, series: Any) -> Column:
@@ -169,7 +180,7 @@ def _objects(name: str, series: Any) -> Column:
         kind, found = "date", [None if cell is None else cell.isoformat() for cell in found]
     elif not kinds <= _SCALARS:
         for cell in found:
-            check_json(name, cell)
+            _check_json(name, cell)
     return Column(FrameField(name=name, type=kind), lambda start, stop: found[start:stop])
 
 
@@ -178,8 +189,7 @@ def native(cell: Any) -> Any:
     return cell.item() if type(cell).__module__ == "numpy" and getattr(cell, "ndim", 1) == 0 else cell
 
 
-def check_json(name: str, cell: Any) -> None:
-    """Refuse a cell of the column `name` that JSON cannot give back as it is."""
+def _check_json(name: str, cell: Any) -> None:
     kind: type[Any] = type(cell)  # pyright: ignore[reportUnknownVariableType]
     if kind in _SCALARS:
         return
@@ -188,11 +198,11 @@ def check_json(name: str, cell: Any) -> None:
             not_encodable(name, repr(cell), "is not a number of JSON in a column of objects")
     elif kind is list:
         for item in cell:
-            check_json(name, item)
+            _check_json(name, item)
     elif kind is dict:
         for key, item in cell.items():
             if type(key) is not str:
                 not_encodable(name, f"a dict with the key {key!r}")
-            check_json(name, item)
+            _check_json(name, item)
     else:
         not_encodable(name, f"{kind.__module__}.{kind.__qualname__}")

@@ -41,8 +41,14 @@ def check_text_names(columns: Sequence[object], frame: str = "data") -> None:
         )
 
 
-def check_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], frame: str = "data") -> None:
+def check_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], frame: str = "data", *, first: int = 0) -> None:
     """Refuse rows with more or fewer cells than there are columns.
+
+    Args:
+        columns: Names of the columns.
+        rows: All rows, or some of them that follow each other.
+        frame: What the frame is called in the error.
+        first: The number of the first of the rows.
 
     Raises:
         UnprocessableError: `frame-rows-unequal`, the first such row in `row`.
@@ -50,7 +56,7 @@ def check_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], frame: str
     expected = len(columns)
     if set(map(len, rows)) <= {expected}:
         return
-    row, found = next((index, len(cells)) for index, cells in enumerate(rows) if len(cells) != expected)
+    row, found = next((index, len(cells)) for index, cells in enumerate(rows, first) if len(cells) != expected)
     raise UnprocessableError(
         f"row {row} of the frame '{frame}' has {found} cells, but there are {expected} columns",
         code="frame-rows-unequal",

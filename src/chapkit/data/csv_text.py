@@ -61,14 +61,18 @@ def read_csv(text: str) -> tuple[list[str], list[list[Any]]]:
         raise UnprocessableError("the text has no header line", code="frame-empty", frame="data", missing="columns")
     columns[0] = columns[0].removeprefix("\ufeff")
     check_names(columns)
-    rows: list[list[str]] = []
-    step = rows_per_chunk(len(columns))
+    cells: list[list[Any]] = [[] for _ in columns]
+    count, step = 0, rows_per_chunk(len(columns))
     while part := list(islice(reader, step)):
         # An empty line is a missing value where there is one column, and nothing where there are more.
-        rows.extend([row or [""] for row in part if row or len(columns) == 1])
-    check_rows(columns, rows)
-    typed = [_typed([row[number] for row in rows]) for number in range(len(columns))]
-    return columns, [list(row) for row in zip(*typed, strict=True)]
+        rows = [row or [""] for row in part if row or len(columns) == 1]
+        check_rows(columns, rows, first=count)
+        count += len(rows)
+        for column, more in zip(cells, zip(*rows, strict=True), strict=False):
+            column.extend(more)
+    for number, column in enumerate(cells):
+        cells[number] = _typed(column)
+    return columns, list(map(list, zip(*cells, strict=True)))
 
 
 def _typed(cells: list[str]) -> list[Any]:

@@ -6,7 +6,7 @@ from typing import Any, TypeGuard
 import pydantic_core
 
 from chapkit.core.errors import UnprocessableError
-from chapkit.data.cells import Column, check_json, infinities_as_text, native, not_encodable, pandas_columns
+from chapkit.data.cells import Column, infinities_as_text, native, not_encodable, pandas_columns
 from chapkit.data.checks import check_names, check_rows, check_text_names
 from chapkit.data.fields import FrameField, rows_per_chunk
 from chapkit.data.foreign import pandas_from_arrow, pandas_from_polars
@@ -59,31 +59,18 @@ def _encode_pandas(frame: Any) -> bytes:
     check_text_names(names)
     check_names(names)
     columns = pandas_columns(frame)
-    chunks = _number_chunks(frame, columns) or _pandas_chunks(frame, columns)
-    return _document(names, [column.field for column in columns], chunks)
-
-
-def _number_chunks(frame: Any, columns: list[Column]) -> Iterator[bytes] | None:
-    kinds = {column.field.type for column in columns}
-    if len(kinds) != 1 or not kinds <= {"float64", "float32", "int64", "bool"}:
-        return None
-    # One type: the rows of the matrix are the rows of the frame, and only an infinity needs a look at the cells.
-    values = frame.to_numpy()
-    if columns[0].floats and (abs(values) == float("inf")).any():
-        return None
-    step = rows_per_chunk(len(columns))
-    parts = (values[start : start + step].tolist() for start in range(0, len(values), step))
-    return (pydantic_core.to_json(part, inf_nan_mode="null")[1:-1] for part in parts)
+    return _document(names, [column.field for column in columns], _pandas_chunks(frame, columns))
 
 
 def _pandas_chunks(frame: Any, columns: list[Column]) -> Iterator[bytes]:
     if not columns:
-        yield from ([_chunk([[]] * len(frame))] if len(frame) else [])
+        yield from ([_text([[]] * len(frame), ())] if len(frame) else [])
         return
+    names = [column.field.name for column in columns]
     step = rows_per_chunk(len(columns))
     for start in range(0, len(frame), step):
-        cells = [column.cells(start, start + step) for column in columns]
-        yield _chunk(list(zip(*cells, strict=True)), [column.field.name for column in columns])
+        cells = [column.wire_cells(start, start + step) for column in columns]
+        yield _text(list(map(list, zip(*cells, strict=True))), names)
 
 
 def _encode_rows(frame: DataFrame) -> bytes:
@@ -117,29 +104,45 @@ def _document(names: Sequence[str], fields: list[FrameField] | None, chunks: Ite
             tail = b'],"schema":' + pydantic_core.to_json([field.document() for field in fields]) + b"}"
     except ValueError as error:
         raise UnprocessableError(f"a name cannot be written: {error}", code="frame-not-encodable") from error
-    return head + b",".join(chunks) + tail
+    parts = [head]
+    for chunk in chunks:
+        parts += (b",", chunk) if len(parts) > 1 else (chunk,)
+    return b"".join([*parts, tail])
 
 
-def _chunk(rows: list[Any], names: Sequence[str] = (), infinite: set[int] | None = None) -> bytes:
+def _chunk(rows: list[Any], names: Sequence[str], infinite: set[int]) -> bytes:
+    text = _text(rows, names)
+    if b"NaN" in text or b"Infinity" in text:
+        text = _text([_finite(row, names, infinite) for row in rows], names)
+    return text
+
+
+def _text(rows: list[Any], names: Sequence[str]) -> bytes:
     try:
-        text = pydantic_core.to_json(rows, inf_nan_mode="constants", fallback=native)
+        return pydantic_core.to_json(rows, inf_nan_mode="constants", fallback=native)[1:-1]
     except (ValueError, TypeError) as error:
         _name_culprit(rows, names)
         raise UnprocessableError(f"a cell cannot be written: {error}", code="frame-not-encodable") from error
-    if b"NaN" in text or b"Infinity" in text:
-        finite = [_finite(row, names, infinite) for row in rows]
-        text = pydantic_core.to_json(finite, inf_nan_mode="constants", fallback=native)
-    return text[1:-1]
 
 
-def _finite(row: Sequence[Any], names: Sequence[str], infinite: set[int] | None) -> list[Any]:
+def _finite(row: Sequence[Any], names: Sequence[str], infinite: set[int]) -> list[Any]:
     cells = infinities_as_text([None if isinstance(cell, float) and cell != cell else cell for cell in row])
     for number, (before, after) in enumerate(zip(row, cells, strict=True)):
-        if isinstance(before, list | dict):
-            check_json(names[number], before)
-        elif infinite is not None and isinstance(before, float) and isinstance(after, str):
-            infinite.add(number)
+        if isinstance(before, float):
+            infinite.update([number] if isinstance(after, str) else [])
+        elif not isinstance(before, str | int | None) and not _is_json(before):
+            not_encodable(names[number], f"{before!r:.100}", "has a number inside that JSON does not have")
     return cells
+
+
+def _is_json(cell: Any) -> bool:
+    try:
+        pydantic_core.from_json(
+            pydantic_core.to_json(cell, inf_nan_mode="constants", fallback=native), allow_inf_nan=False
+        )
+    except ValueError:
+        return False
+    return True
 
 
 def _name_culprit(rows: list[Any], names: Sequence[str]) -> None:

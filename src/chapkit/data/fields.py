@@ -10,8 +10,8 @@ FRAME_MEDIA_TYPE: Final = "application/vnd.chapkit.dataframe+json"
 FRAME_MEDIA_TYPES: Final = frozenset({FRAME_MEDIA_TYPE, "application/x-pandas-dataframe"})
 """The media types that are read as a frame."""
 
-CHUNK_CELLS: Final = 50_000
-"""Cells that are handled in one step: other threads get their turn between two steps."""
+CHUNK_CELLS: Final = 5_000
+"""Cells handled in one step: they stay in the processor's cache, and other threads get their turn in between."""
 
 
 class FrameField(BaseModel):

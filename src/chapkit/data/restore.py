@@ -16,7 +16,7 @@ from chapkit.data.fields import FrameField, rows_per_chunk
 _ZONED = re.compile(r"datetime64\[(s|ms|us|ns), (.+)\]")
 _PLAIN = re.compile(r"(u?int(8|16|32|64)|float(16|32|64)|bool|(datetime64|timedelta64)\[(s|ms|us|ns)\])")
 _EXTENSION = re.compile(r"(U?Int(8|16|32|64)|Float(32|64)|boolean|str|string|period\[.+\])")
-_MOMENT = re.compile(r"[+-]?\d{4,}(-\d\d(-\d\d([T ]\d\d(:\d\d(:\d\d(\.\d+)?)?)?)?)?)?")
+_MOMENT = re.compile(r"(\d{4,}|-\d{3,})(-\d\d(-\d\d([T ]\d\d(:\d\d(:\d\d(\.\d+)?)?)?)?)?)?")
 _CODES = {"float64": "d", "int64": "q"}
 _NUMBERS = {"d": "float64", "q": "int64"}
 _REFUSED = (ValueError, TypeError, OverflowError, AttributeError, KeyError)

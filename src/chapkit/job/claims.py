@@ -27,6 +27,11 @@ class Claim:
     artifact_id: ULID | None = None
 
 
+def storable(text: str) -> str:
+    """Return text that every database takes: without NUL and without half of a surrogate pair."""
+    return text.encode("utf-8", "replace").decode().replace("\x00", "\ufffd")
+
+
 @dataclass(frozen=True)
 class Report:
     """What a job told while it ran."""

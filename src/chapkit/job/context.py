@@ -10,7 +10,7 @@ from pydantic_core import from_json
 
 from chapkit.core.ids import ULID
 from chapkit.core.services import Scopes, Services
-from chapkit.job.claims import Claim, Report
+from chapkit.job.claims import Claim, Report, storable
 from chapkit.job.errors import JobCanceledError
 from chapkit.job.executors.user_code import UserCode
 
@@ -90,8 +90,12 @@ class JobContext:
         self._report(Report("progress", {"progress": min(1.0, max(0.0, float(fraction)))}))
 
     def log(self, message: str, level: str = "info", **values: Any) -> None:
-        """Add a line to the events of the job."""
-        self._report(Report("log", {"level": level, "message": message, **values}))
+        """Add a line to the events of the job; values that are no numbers are kept as text."""
+        plain = {
+            name: value if isinstance(value, int | float | None) else storable(str(value))
+            for name, value in values.items()
+        }
+        self._report(Report("log", {"level": level, "message": storable(message), **plain}))
 
     def request_cancel(self) -> None:
         """Let `cancel_requested` be true from now on."""

@@ -127,18 +127,17 @@ class JobQueue:
             ConflictError: It did not stop within `timeout` seconds (`job-still-running`).
             JobNotFoundError: There is no such job (`job-not-found`).
         """
+        if await self._remove(job_id):
+            return
         async with self.runtime.services.scope.write() as scope:
-            row = await self._request_cancel(job_id, scope)
-        if row["status"] == JobStatus.RUNNING:
-            record = await self.wait_until_final(job_id, timeout)
-            if not record.status.is_final:
-                raise ConflictError(
-                    f"The job was asked to stop, but still runs after {timeout:g} seconds; try again later",
-                    code="job-still-running",
-                )
-        async with self.runtime.services.scope.write() as scope:
-            await JobRepository(scope.session).delete(job_id)
-            scope.after_commit(lambda: self.runtime.hub.changed(job_id))
+            await self._request_cancel(job_id, scope)
+        record = await self.wait_until_final(job_id, timeout)
+        if not record.status.is_final:
+            raise ConflictError(
+                f"The job was asked to stop, but still runs after {timeout:g} seconds; try again later",
+                code="job-still-running",
+            )
+        await self._remove(job_id)
 
     async def wait_until_final(self, job_id: ULID, timeout: float | None = None) -> JobRecord:
         """Return the job when it has ended, or as it is after `timeout` seconds.
@@ -155,6 +154,13 @@ class JobQueue:
                 if record.status.is_final or left <= 0:
                     return record
                 await watcher.wait(min(LOOK_EVERY, left))
+
+    async def _remove(self, job_id: ULID) -> bool:
+        async with self.runtime.services.scope.write() as scope:
+            # In one step, so that nobody sees the job canceled that is about to go.
+            removed = await JobRepository(scope.session).delete(job_id)
+            scope.after_commit(lambda: self.runtime.hub.changed(job_id))
+        return removed
 
     async def _request_cancel(self, job_id: ULID, scope: Scope) -> Row:
         row = await JobLedger(scope.session, self.runtime.clock.now()).request_cancel(job_id)

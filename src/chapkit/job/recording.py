@@ -10,7 +10,7 @@ from chapkit.core.errors import ChapkitError, StorageFullError, UnavailableError
 from chapkit.core.ids import ULID
 from chapkit.core.logging import get_logger
 from chapkit.core.services import Scope
-from chapkit.job.claims import Report
+from chapkit.job.claims import Report, storable
 from chapkit.job.context import JobContext
 from chapkit.job.errors import StaleAttemptError
 from chapkit.job.ledger import Ending, JobLedger
@@ -23,7 +23,9 @@ _LONGEST_PAUSE = 5.0
 _MAX_ERROR_LENGTH = 10_000
 FAILED = "job-failed"
 
-_PATIENT = (UnavailableError, ConnectionError)
+_PASSING = (UnavailableError, ConnectionError)
+_PATIENCE = 600.0
+"""Seconds to try again what others have a part in; the bare status is tried until it is written."""
 
 _Writing = Callable[[Scope, JobLedger], Awaitable[None]]
 
@@ -47,7 +49,7 @@ class Recorder:
             if result is not None:
                 await ledger.store_result(context.job_id, to_json(result))
 
-        await self._persist(context, write, patient=_PATIENT)
+        await self._persist(context, write, patience=_PATIENCE)
 
     async def failed(self, context: JobContext, handler: JobHandler | None, error: BaseException) -> None:
         """Store what the handler says of the failure and the status `failed` together.
@@ -66,13 +68,15 @@ class Recorder:
                 await handler.on_failure(scope, context, error)
 
         try:
-            await self._persist(context, write_with_diagnosis, patient=_PATIENT)
+            await self._persist(context, write_with_diagnosis, patience=_PATIENCE)
         except StaleAttemptError:
             raise
         except Exception as problem:
             # What goes wrong in the diagnosis must not keep the job from ending.
             get_logger("chapkit.job").error("job.diagnosis_failed", job_id=context.job_id, error=describe(problem))
-            await self._persist(context, write, patient=(*_PATIENT, StorageFullError))
+            # Nor must what it told; a job whose end cannot be written would be run again and again.
+            context.take_reports()
+            await self._persist(context, write)
 
     async def canceled(self, context: JobContext) -> None:
         """Store the status `canceled`.
@@ -84,7 +88,7 @@ class Recorder:
         async def write(scope: Scope, ledger: JobLedger) -> None:
             await ledger.finish(context.claim.fence, Ending(JobStatus.CANCELED))
 
-        await self._persist(context, write, patient=(*_PATIENT, StorageFullError))
+        await self._persist(context, write)
 
     async def report(self, context: JobContext) -> None:
         """Store what the job told so far.
@@ -95,18 +99,24 @@ class Recorder:
         reports = context.take_reports()
         try:
             await self._write(context, reports, _write_nothing)
-        except _PATIENT:
+        except _PASSING:
             context.put_back(reports)
 
-    async def _persist(self, context: JobContext, write: _Writing, patient: tuple[type[Exception], ...]) -> None:
+    async def _persist(self, context: JobContext, write: _Writing, patience: float | None = None) -> None:
         # The work is done and must not be lost because the database cannot be reached for a while.
+        loop = asyncio.get_running_loop()
+        deadline = None if patience is None else loop.time() + patience
         reports = context.take_reports()
         pause = _FIRST_PAUSE
         while True:
             try:
                 await self._write(context, reports, write)
                 return
-            except patient as error:
+            except Exception as error:
+                is_passing = isinstance(error, _PASSING) or (deadline is None and isinstance(error, StorageFullError))
+                if not is_passing or (deadline is not None and loop.time() > deadline):
+                    context.put_back(reports)
+                    raise
                 get_logger("chapkit.job").warning("job.recording_waits", job_id=context.job_id, error=describe(error))
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
@@ -132,10 +142,10 @@ def ending_of(error: BaseException) -> Ending:
     """Return how a failure is written down."""
     code = error.code if isinstance(error, ChapkitError) else FAILED
     text = "".join(traceback.format_exception(error))
-    return Ending(JobStatus.FAILED, describe(error), code, text)
+    return Ending(JobStatus.FAILED, describe(error), code, storable(text))
 
 
 def describe(error: BaseException) -> str:
     """Return kind and message of an error, all of its lines."""
-    message = str(error)
+    message = storable(str(error))
     return (f"{type(error).__name__}: {message}" if message else type(error).__name__)[:_MAX_ERROR_LENGTH]

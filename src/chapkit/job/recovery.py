@@ -4,6 +4,7 @@ import asyncio
 from datetime import timedelta
 
 from sqlalchemy import ColumnElement, delete, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from chapkit.core.errors import UnavailableError
 from chapkit.core.ids import ULID
@@ -35,7 +36,7 @@ class JobRecovery:
             try:
                 await self.recover()
                 await self._runtime.presence.beat()
-            except (UnavailableError, ConnectionError) as error:
+            except (UnavailableError, SQLAlchemyError, ConnectionError) as error:
                 get_logger("chapkit.job").warning("job.recovery_waits", error=describe(error))
             await asyncio.sleep(INTERVAL)
 

@@ -6,24 +6,33 @@ from typing import Any
 
 from chapkit.core.ids import ULID
 
-_MAX_REQUESTS = 16
+_MAX_BYTES = 64 * 1024 * 1024
 
 
 class ParsedRequests:
-    """A few parsed requests by job; a job whose request is gone reads its stored body instead."""
+    """A few parsed requests by job; a job whose request is gone reads its stored body instead.
 
-    def __init__(self) -> None:
-        self._requests: OrderedDict[ULID, Any] = OrderedDict()
+    Args:
+        max_bytes: How long the bodies of all of them may be together.
+    """
+
+    def __init__(self, max_bytes: int = _MAX_BYTES) -> None:
+        self._requests: OrderedDict[ULID, tuple[Any, int]] = OrderedDict()
+        self._left = max_bytes
         self._lock = threading.Lock()
 
-    def put(self, job_id: ULID, request: Any) -> None:
-        """Keep the request; the oldest one goes when there are too many."""
+    def put(self, job_id: ULID, request: Any, size: int) -> None:
+        """Keep the request; the oldest ones go when there is no room for it."""
         with self._lock:
-            self._requests[job_id] = request
-            if len(self._requests) > _MAX_REQUESTS:
-                self._requests.popitem(last=False)
+            self._requests[job_id] = (request, size)
+            self._left -= size
+            while self._left < 0:
+                _, (_, freed) = self._requests.popitem(last=False)
+                self._left += freed
 
     def take(self, job_id: ULID) -> Any:
         """Return the request and forget it; `None` if it is not here."""
         with self._lock:
-            return self._requests.pop(job_id, None)
+            request, freed = self._requests.pop(job_id, (None, 0))
+            self._left += freed
+            return request

@@ -1,7 +1,7 @@
 """Refuse what cannot work before it is accepted."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from chapkit.core.errors import UnprocessableError
 from chapkit.data.frame import DataFrame
@@ -19,13 +19,14 @@ class RunLimits:
 
 
 def check_train(request: TrainRequest, limits: RunLimits) -> None:
-    """Look at the frame and the horizon of a training.
+    """Look at the frame and the horizon of a training, which may be shorter than what is predicted later.
 
     Raises:
         UnprocessableError: Something is missing or malformed; `code` and `frame` say what and where.
     """
     request.data.check(name="data", required=limits.required_columns, allow_no_rows=False)
-    _check_common(request.run_info, request.geo is not None, limits)
+    # Widespread clients train with a horizon of 1, whatever they will ask for.
+    _check_common(request.run_info, request.geo is not None, replace(limits, min_periods=0))
 
 
 def check_predict(request: PredictRequest, limits: RunLimits) -> None:

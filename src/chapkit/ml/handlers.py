@@ -20,8 +20,11 @@ from chapkit.core.services import Key, Scope
 from chapkit.data.convert import FrameConverters
 from chapkit.data.fields import FRAME_MEDIA_TYPE
 from chapkit.data.frame import DataFrame
+from chapkit.job.claims import storable
 from chapkit.job.context import JobContext
 from chapkit.job.ports import JobHandler, JobOutcome
+from chapkit.job.repository import JobRepository
+from chapkit.job.rows import moment
 from chapkit.link.manager import LinkManager
 from chapkit.ml.schemas import MODEL_TYPE, PREDICTION_TYPE, PredictRequest, RunInfo, TrainRequest
 from chapkit.ml.signature import BoundFunction
@@ -54,10 +57,10 @@ class RunnerParts:
 class Stopwatch:
     """Start, end and length of a run."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, started_at: datetime | None = None) -> None:
         self._clock = clock
-        self.started_at: datetime = clock.now()
-        self._start = time.perf_counter()
+        self.started_at = started_at or clock.now()
+        self._start = time.perf_counter() - max(0.0, (clock.now() - self.started_at).total_seconds())
 
     def metadata(self, config_id: str, status: str = "success", **more: Any) -> dict[str, Any]:
         """Return what is kept of the run."""
@@ -82,14 +85,16 @@ class _MLHandler(JobHandler):
 
     async def on_failure(self, scope: Scope, context: JobContext, error: BaseException) -> None:
         """Leave a diagnostic artifact under the id that was handed out."""
-        watch = Stopwatch(self.parts.clock)
+        row = await JobRepository(scope.session).find(context.job_id)
+        started = None if row is None else moment(row["started_at"])
+        watch = Stopwatch(self.parts.clock, None if started is None else datetime.fromisoformat(started))
         metadata = watch.metadata(str(context.payload["config_id"]), "failed", stderr=describe_failure(error))
         await self._record(scope, context, await scope.get(ArtifactManager).prepare(None), metadata)
 
     async def _call(self, context: JobContext, bound: BoundFunction, values: Mapping[str, Any]) -> Any:
         converters = context.services.get(FrameConverters)
         arguments = await run_sync(bound.arguments, values, converters)
-        return await context.run_user_function(bound.function, *arguments)
+        return await context.run_user_function(bound.function, *arguments.by_place, **arguments.by_name)
 
     async def _record(self, scope: Scope, context: JobContext, prepared: Any, metadata: dict[str, Any]) -> Any:
         parent = context.payload.get("model_id")
@@ -160,5 +165,5 @@ class PredictHandler(_MLHandler):
 def describe_failure(error: BaseException) -> str:
     """Return the error and the lines of the user's code that led to it, without values."""
     if isinstance(error, NotFoundError):
-        return error.detail
-    return "".join(traceback.format_exception(error, limit=-3))
+        return storable(error.detail)
+    return storable("".join(traceback.format_exception(error, limit=-3)))

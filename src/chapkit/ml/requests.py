@@ -9,8 +9,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from chapkit.data.parse import loads_chunked
+from chapkit.ml.polygons import with_places
 
 _THREAD_FROM = 64 * 1024
+
+
+def parse_request(body: bytes) -> Any:
+    """Return the parsed body of a training or a prediction."""
+    return with_places(loads_chunked(body))
 
 
 class FrameRequest(Request):
@@ -21,7 +27,7 @@ class FrameRequest(Request):
         if not hasattr(self, "_json"):
             body = await self.body()
             large = len(body) > _THREAD_FROM
-            self._json = await run_sync(loads_chunked, body) if large else loads_chunked(body)
+            self._json = await run_sync(parse_request, body) if large else parse_request(body)
         return self._json
 
 

@@ -9,9 +9,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from chapkit.artifact.manager import ArtifactManager
-from chapkit.core.errors import ChapkitError, NotFoundError
+from chapkit.core.errors import NotFoundError
 from chapkit.core.ids import ULID
 from chapkit.core.services import Services
+from chapkit.job.errors import JobFailedError
 from chapkit.job.schemas import JobRecord, JobStatus
 from chapkit.job.service import JobService
 from chapkit.ml.requests import FrameRoute
@@ -31,10 +32,6 @@ _Prefer = Annotated[
     str | None, Header(description="`wait=N`: answer 200 with the result if the job ends within N seconds")
 ]
 _RESPONSES = {200: {"description": "The result, where `Prefer: wait` was met"}, **problems(404, 409, 413, 422, 503)}
-
-
-class JobFailedError(ChapkitError):
-    """The job that the caller waited for failed."""
 
 
 class RunRouter:

@@ -7,6 +7,7 @@ from typing import Any, Generic
 from typing_extensions import TypeVar
 
 from chapkit.config.schemas import BaseConfig
+from chapkit.core.errors import ConfigurationError
 
 ConfigT = TypeVar("ConfigT", bound=BaseConfig, default=BaseConfig)
 UserFunction = Callable[..., Any]
@@ -43,7 +44,19 @@ class BaseModelRunner(ModelRunner, Generic[ConfigT]):
     """`on_predict(config, model, historic, future, geo=None)` returns a frame."""
 
     def functions(self) -> RunnerFunctions:
-        """Return the two methods of the subclass."""
+        """Return the two methods of the subclass.
+
+        Raises:
+            ConfigurationError: It lacks one of them (`runner-method-missing`).
+        """
+        missing = [name for name in ("on_train", "on_predict") if not hasattr(self, name)]
+        if missing:
+            raise ConfigurationError(
+                f"{type(self).__qualname__} has no method {' and no method '.join(missing)}",
+                code="runner-method-missing",
+                field=missing[0],
+                found=type(self).__qualname__,
+            )
         return RunnerFunctions(self.on_train, self.on_predict)
 
 

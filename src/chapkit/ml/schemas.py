@@ -1,28 +1,13 @@
 """Training and prediction on the wire."""
 
-from typing import Annotated, Any
-
-from geojson_pydantic import FeatureCollection
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from chapkit.core.ids import ULID
 from chapkit.data.frame import DataFrame
+from chapkit.ml.polygons import Polygons
 
 MODEL_TYPE = "ml_training_workspace"
 PREDICTION_TYPE = "ml_prediction"
-_BBOX = "bbox"
-
-
-def _drop_null_boxes(value: Any) -> Any:
-    """GeoJSON has no null bounding boxes, but widespread clients send them."""
-    if isinstance(value, dict):
-        return {key: _drop_null_boxes(item) for key, item in value.items() if not (key == _BBOX and item is None)}
-    if isinstance(value, list) and value and isinstance(value[0], dict):
-        return [_drop_null_boxes(item) for item in value]
-    return value
-
-
-Polygons = Annotated[FeatureCollection[Any], BeforeValidator(_drop_null_boxes)]
 
 
 class RunInfo(BaseModel):

@@ -11,7 +11,7 @@ from chapkit.artifact.model_codec import MODEL_MEDIA_TYPE
 from chapkit.artifact.models import Artifact
 from chapkit.artifact.storage import ContentStorage
 from chapkit.config.manager import ConfigManager
-from chapkit.core.errors import NotFoundError, UnprocessableError
+from chapkit.core.errors import InvalidULIDError, NotFoundError, UnprocessableError
 from chapkit.core.ids import ULID
 from chapkit.core.services import Key, Scope, Services
 from chapkit.job.schemas import JobRecord, JobSpec
@@ -76,8 +76,9 @@ class RunSubmitter:
     async def _submit(self, handler: str, sent: Submission, payload: dict[str, Any]) -> JobRecord:
         stored = await store_body(sent.body, payload, self._services.get(ContentStorage))
         kind = handler.rpartition(".")[2]
+        job_id = ULID()
         spec = JobSpec(
-            id=ULID(),
+            id=job_id,
             handler=handler,
             payload=stored.payload,
             payload_blob=stored.blob,
@@ -86,10 +87,17 @@ class RunSubmitter:
             fingerprint=stored.fingerprint,
             artifact_id=ULID(),
         )
-        if spec.id is not None:
-            self._services.get(ParsedRequests).put(spec.id, sent.request)
-        async with self._services.scope.write() as scope:
-            return await self._services.get(JobService).submit(spec, scope)
+        waiting = self._services.get(ParsedRequests)
+        waiting.put(job_id, sent.request, len(sent.body))
+        accepted: ULID | None = None
+        try:
+            async with self._services.scope.write() as scope:
+                job = await self._services.get(JobService).submit(spec, scope)
+            accepted = job.id
+        finally:
+            if accepted != job_id:
+                waiting.take(job_id)
+        return job
 
     async def _require_config(self, scope: Scope, config_id: ULID) -> None:
         if not await scope.get(self._configs).exists_by_id(config_id):
@@ -111,14 +119,22 @@ class RunSubmitter:
                 code="training-failed",
                 field="artifact_id",
             )
-        if row.media_type != MODEL_MEDIA_TYPE or row.signature is None or "config_id" not in row.info:
+        config_id = _ulid_or_none(row.info.get("config_id"))
+        if row.media_type != MODEL_MEDIA_TYPE or row.signature is None or config_id is None:
             raise UnprocessableError(
                 f"Artifact {artifact_id} is not a trained model of this service",
                 code="artifact-not-a-model",
                 field="artifact_id",
                 newest_models=await _newest_models(scope),
             )
-        return ULID(row.info["config_id"])
+        return config_id
+
+
+def _ulid_or_none(value: Any) -> ULID | None:
+    try:
+        return ULID(value) if isinstance(value, str) else None
+    except InvalidULIDError:
+        return None
 
 
 async def _newest_models(scope: Scope) -> Sequence[str]:

@@ -13,6 +13,7 @@ from chapkit.artifact.storage import ContentStorage
 from chapkit.data.parse import loads_chunked
 from chapkit.job.context import JobContext
 from chapkit.ml.cache import ParsedRequests
+from chapkit.ml.polygons import with_places
 
 RequestT = TypeVar("RequestT", bound=BaseModel)
 _INLINE_LIMIT = 64 * 1024
@@ -45,4 +46,4 @@ async def load_request(context: JobContext, schema: type[RequestT]) -> RequestT:
     if context.payload_blob is None:
         return schema.model_validate(context.payload[_BODY])
     body = await context.services.get(ContentStorage).large.read(context.payload_blob)
-    return await run_sync(lambda: schema.model_validate(loads_chunked(body)))
+    return await run_sync(lambda: schema.model_validate(with_places(loads_chunked(body))))

@@ -3,7 +3,7 @@
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chapkit.core.logging import get_logger
+from chapkit.core.logging import describe_error, get_logger
 from chapkit.web.problems import problem
 
 
@@ -30,7 +30,7 @@ class CrashMiddleware:
         except Exception as error:
             if started:
                 raise
-            get_logger("chapkit.web").error("request.crashed", error=type(error).__name__, exc_info=error)
+            get_logger("chapkit.web").error("request.crashed", error=type(error).__name__, **describe_error(error))
             answer = problem(
                 Request(scope),
                 "internal",

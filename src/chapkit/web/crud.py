@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from chapkit.core.errors import InvalidULIDError, NotFoundError
+from chapkit.core.errors import BadRequestError, InvalidULIDError, NotFoundError
 from chapkit.core.ids import ULID
 from chapkit.core.manager import BaseManager
 from chapkit.core.query import Query
@@ -238,6 +238,10 @@ async def _list(request: Request, manager: AnyManager, window: Window, query: Qu
         items = await manager.render_list(query)
         content = as_page([item for _, item in items], await manager.count(query), page, size)
     elif window.cursor is not None:
+        if query.sort:
+            raise BadRequestError(
+                "A walk by cursor goes by id; leave out sort, or ask for pages", code="cursor-with-sort", field="sort"
+            )
         size = window.page_size
         query = Query(query.filters, limit=size + 1, after=decode_cursor(window.cursor))
         items = await manager.render_list(query)

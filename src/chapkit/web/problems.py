@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 from starlette.types import ExceptionHandler
 
 from chapkit.core.database_errors import translate
@@ -20,6 +21,9 @@ from chapkit.core.logging import get_logger
 
 MEDIA_TYPE = "application/problem+json"
 _MAX_INPUT_LENGTH = 200
+TOO_LARGE = "The body is larger than this service accepts"
+_WITHOUT_BODY = (204, 205, 304)
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
 @dataclass(frozen=True)
@@ -153,10 +157,24 @@ async def _on_http_exception(request: Request, error: HTTPException) -> Response
     if error.status_code == 404 and detail == "Not Found":
         return problem(request, kind, f"There is nothing at {request.url.path}", code="route-unknown")
     if error.status_code == 413:
-        return problem(request, kind, "The body is larger than this service accepts", code="body-too-large")
+        return problem(request, kind, TOO_LARGE, code="body-too-large")
     if error.status_code == 405:
-        detail = f"{request.method} is not possible at {request.url.path}"
+        detail, headers = f"{request.method} is not possible at {request.url.path}", {"Allow": _allowed(request)}
+        return problem(request, kind, detail, headers=headers)
+    if error.status_code in _WITHOUT_BODY:
+        return Response(status_code=error.status_code, headers=error.headers)
     return problem(request, kind, detail, status=error.status_code, headers=error.headers)
+
+
+def _allowed(request: Request) -> str:
+    # The router names the methods of the first route at this path only.
+    routes = request.app.router.routes
+    methods = [
+        method
+        for method in METHODS
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
+    ]
+    return ", ".join(["HEAD", *methods] if "GET" in methods else methods)
 
 
 async def _on_database_error(request: Request, error: SQLAlchemyError) -> Response:

@@ -1,10 +1,12 @@
 """Server-sent events."""
 
+import re
 from collections.abc import AsyncIterable
 
 from starlette.responses import StreamingResponse
 
 SSE_HEADERS = {"Cache-Control": "no-cache", "Connection": "keep-alive", "X-Accel-Buffering": "no"}
+_line_ends = re.compile(r"\r\n|\r|\n")
 HEARTBEAT = b": keep-alive\n\n"
 
 
@@ -13,7 +15,7 @@ def format_sse_event(data: str, *, id: str | None = None, event: str | None = No
     lines = [f"id: {id}"] if id is not None else []
     if event is not None:
         lines.append(f"event: {event}")
-    lines.extend(f"data: {line}" for line in data.split("\n"))
+    lines.extend(f"data: {line}" for line in _line_ends.split(data))
     return ("\n".join(lines) + "\n\n").encode()
 
 

@@ -9,6 +9,7 @@ from chapkit.core.logging import (
     add_request_context,
     clear_request_context,
     configure_logging,
+    describe_error,
     get_logger,
     reset_request_context,
 )
@@ -140,6 +141,29 @@ def test_a_value_that_json_cannot_carry_does_not_lose_the_line(capsys: pytest.Ca
     get_logger().info("odd", value=object(), other={1, 2})
     [line] = _lines(capsys)
     assert line["event"] == "odd"
+
+
+def test_a_logger_that_a_module_keeps_follows_the_configuration(capsys: pytest.CaptureFixture[str]) -> None:
+    kept = get_logger("kept")
+    configure_logging(Environment({"LOG_FORMAT": "json", "LOG_LEVEL": "warning"}))
+    kept.info("quiet")
+    kept.warning("loud")
+    assert [(line["event"], line["logger"]) for line in _lines(capsys)] == [("loud", "kept")]
+
+
+@pytest.mark.parametrize("configured", [True, False])
+def test_an_unforeseen_error_is_told_with_its_traceback(
+    capsys: pytest.CaptureFixture[str], *, configured: bool
+) -> None:
+    if configured:
+        configure_logging(AS_JSON)
+    try:
+        _fail()
+    except ValueError as error:
+        get_logger().error("crashed", **describe_error(error))
+    text = capsys.readouterr().out
+    assert "ValueError: failed with a password of 7 characters" in text
+    assert "hunter2" not in text
 
 
 def test_logging_works_without_being_configured(capsys: pytest.CaptureFixture[str]) -> None:

@@ -83,7 +83,7 @@ def test_what_is_missing_becomes_null() -> None:
             "f": [1.5, np.nan],
             "s": ["x", None],
             "n": pd.array([1, None], dtype="Int64"),
-            "t": pd.to_datetime(["2021-01-01", None]),
+            "t": pd.to_datetime(pd.Series(["2021-01-01", None])),
             "o": pd.Series([{"a": 1}, pd.NaT], dtype=object),
         }
     )

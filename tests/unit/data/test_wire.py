@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -37,7 +38,8 @@ def ends(kind: str) -> list[int]:
 
 
 def series() -> dict[str, Any]:
-    moments = ["2021-03-04T05:06:07", None, "1969-12-31T23:59:59"]
+    days: Any = pd.to_datetime(pd.Series(["2021-01-01", None, "2020-01-01"]))
+    moments: Any = ["2021-03-04T05:06:07", None, "1969-12-31T23:59:59"]
     return {
         **{kind: pd.Series(ends(kind), dtype=kind) for kind in NUMBERS},
         **{f"nullable {kind}": pd.array([*ends(kind)[:2], None], dtype=nullable(kind)) for kind in NUMBERS},
@@ -62,6 +64,7 @@ def series() -> dict[str, Any]:
         "week": pd.Series(pd.PeriodIndex(["2021-01-04", None, "2020-12-31"], freq="W-SUN")),
         "quarter": pd.Series(pd.PeriodIndex(["2021Q1", "2021Q4", None], freq="Q-DEC")),
         **{f"moment {unit}": pd.Series(np.array(moments, dtype=f"M8[{unit}]")) for unit in ("s", "ms", "us", "ns")},
+        "very far": pd.Series(np.array([2**60, -(2**60), -62167219200000001], dtype="int64").view("M8[us]")),
         "far": pd.Series(np.array(["9999-01-01", "0001-01-01", "NaT"], dtype="M8[s]")),
         "utc": pd.Series(pd.to_datetime(moments, utc=True).as_unit("us")),
         "oslo": pd.Series(pd.to_datetime(moments, utc=True).as_unit("ms")).dt.tz_convert("Europe/Oslo"),
@@ -71,11 +74,11 @@ def series() -> dict[str, Any]:
         "ordered": pd.Series(pd.Categorical(["b", None, "a"], categories=["b", "a"], ordered=True)),
         "category of numbers": pd.Series(pd.Categorical([3, None, 1])),
         "category of floats": pd.Series(pd.Categorical([np.inf, None, 1.5])),
-        "category of moments": pd.Series(pd.Categorical(pd.to_datetime(["2021-01-01", None, "2020-01-01"]))),
+        "category of moments": pd.Series(pd.Categorical(days)),
     }
 
 
-def nullable(kind: str) -> str:
+def nullable(kind: str) -> Any:
     return kind.replace("uint", "UInt") if kind.startswith("u") else kind.replace("int", "Int")
 
 
@@ -103,7 +106,7 @@ def test_many_rows_come_back() -> None:
 
 
 @pytest.mark.parametrize("kind", ["float64", "float32", "int64", "bool"])
-def test_a_matrix_of_one_type_comes_back(kind: str) -> None:
+def test_a_matrix_of_one_type_comes_back(kind: Any) -> None:
     source = pd.DataFrame(np.arange(60_000).reshape(-1, 4) % 251, columns=list("abcd")).astype(kind)
     pd.testing.assert_frame_equal(decode_frame(encode_frame(source)), source)
     if kind.startswith("float"):
@@ -148,8 +151,14 @@ def test_an_infinity_among_other_things_is_refused(other: Any) -> None:
     assert refusal(DataFrame(columns=["a"], data=[[float("inf")], [other]])).extensions["field"] == "a"
 
 
-def test_an_infinity_inside_of_a_cell_is_refused() -> None:
-    assert refusal(DataFrame(columns=["x", "a"], data=[["", [float("nan")]]])).extensions["field"] == "a"
+@pytest.mark.parametrize("cell", [[float("nan")], {"x": [float("inf")]}, (float("inf"),), np.float32("inf")])
+def test_an_infinity_inside_of_a_cell_is_refused(cell: Any) -> None:
+    assert refusal(DataFrame(columns=["x", "a"], data=[["", cell]])).extensions["field"] == "a"
+
+
+def test_other_cells_are_written_beside_an_infinity() -> None:
+    body = encode_frame(DataFrame(columns=["x", "a"], data=[[float("inf"), [1, "NaN"]], [np.float64("nan"), (2,)]]))
+    assert document(body)["data"] == [["Infinity", [1, "NaN"]], [None, [2]]]
 
 
 def test_records_are_written() -> None:
@@ -188,7 +197,7 @@ def test_an_object_that_json_cannot_carry_is_refused(cells: list[Any], found: st
         pd.arrays.SparseArray([1, 0]),
         pd.interval_range(0, 2),
         pd.array([1], dtype="int64[pyarrow]"),
-        pd.array(["x"], dtype=pd.ArrowDtype(__import__("pyarrow").string())),
+        pd.Series(["x"]).astype(pd.ArrowDtype(pa.string())),
         pd.Series(np.array([1], dtype=np.longdouble)),
     ],
 )

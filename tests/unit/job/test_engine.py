@@ -1,7 +1,7 @@
 import asyncio
 
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import select, update
 
 from chapkit.core.database import Database
 from chapkit.core.errors import ConfigurationError, ConflictError, UnavailableError
@@ -14,8 +14,9 @@ from chapkit.job.executors.user_code import UserCode
 from chapkit.job.ledger import JobLedger
 from chapkit.job.ports import JobOutcome
 from chapkit.job.recording import Recorder
-from chapkit.job.rows import ATTEMPTS, JOBS, OWNERS
+from chapkit.job.rows import ATTEMPTS, JOBS
 from chapkit.job.schemas import JobSpec, JobStatus
+from tests.things import Thing
 from tests.unit.job.parts import Double, Held, JobSystem, Scripted, SteppedClock, Threaded, happens, job_system
 
 pytestmark = pytest.mark.anyio
@@ -39,13 +40,14 @@ def _context(system: JobSystem, claim: Claim) -> JobContext:
 
 async def _note(scope: Scope) -> str:
     # Any other row that belongs to the result.
-    await scope.session.execute(insert(OWNERS).values(id=ULID(), host="note", pid=1, lock="none"))
+    scope.session.add(Thing(name=str(ULID())))
+    await scope.session.flush()
     return "noted"
 
 
 async def _notes(system: JobSystem) -> int:
     async with system.services.scope.read() as scope:
-        return len((await scope.session.execute(select(OWNERS.c.id).where(OWNERS.c.host == "note"))).all())
+        return len((await scope.session.scalars(select(Thing.id))).all())
 
 
 async def test_a_job_runs_and_keeps_its_result(database: Database) -> None:
@@ -338,3 +340,59 @@ async def test_two_handlers_with_one_name_are_refused(database: Database) -> Non
 
 def _spec() -> JobSpec:
     return JobSpec(handler="test.double", payload={"value": 1})
+
+
+async def test_text_that_no_database_takes_does_not_keep_a_job_from_ending(database: Database) -> None:
+    async def body(context: JobContext) -> JobOutcome:
+        context.log("a\x00b\udc80", place="\udc80", rows=2, what=object)
+        raise ValueError("c\x00d\udc80")
+
+    async with job_system(database, Scripted(body)) as system:
+        job = await system.submit("test.scripted")
+        record = await system.finished(job.id)
+        assert (record.status, record.attempt) == (JobStatus.FAILED, 1)
+        assert record.error == "ValueError: c\ufffdd?"
+        log = next(event for event in await system.jobs.list_events(job.id) if event.kind == "log")
+        assert log.data == {
+            "level": "info",
+            "message": "a\ufffdb?",
+            "place": "?",
+            "rows": 2,
+            "what": "<class 'object'>",
+        }
+
+
+async def test_what_a_job_told_stays_when_its_recording_fails(database: Database) -> None:
+    async def record(scope: Scope) -> None:
+        raise ValueError("no room")
+
+    async def body(context: JobContext) -> JobOutcome:
+        context.log("nearly done")
+        return JobOutcome(record=record)
+
+    async with job_system(database, Scripted(body)) as system:
+        job = await system.submit("test.scripted")
+        assert (await system.finished(job.id)).status is JobStatus.FAILED
+        events = await system.jobs.list_events(job.id)
+        assert [event.kind for event in events] == ["status", "status", "log", "status"]
+
+
+async def test_a_result_is_recorded_once_the_database_answers_again(database: Database) -> None:
+    tries = 0
+
+    async def record(scope: Scope) -> str:
+        nonlocal tries
+        tries += 1
+        await _note(scope)
+        if tries < 3:
+            raise UnavailableError("away")
+        return "recorded"
+
+    async def body(context: JobContext) -> JobOutcome:
+        return JobOutcome(record=record)
+
+    async with job_system(database, Scripted(body)) as system:
+        job = await system.submit("test.scripted")
+        record_of = await system.completed(job.id)
+        assert (tries, record_of.attempt) == (3, 1)
+        assert await _notes(system) == 1
