@@ -118,6 +118,13 @@ async def test_a_frame_is_sent_as_rows(service: ArtifactsService) -> None:
     assert same.status_code == 304
 
 
+@pytest.mark.parametrize("rows", [0, 1, 60_000])
+async def test_a_frame_of_any_length_is_sent_as_rows(service: ArtifactsService, rows: int) -> None:
+    id = await service.store(pd.DataFrame({"a": range(rows), "b": ["x"] * rows}))
+    answer = await service.client.get(path_of(id))
+    assert answer.json() == [{"a": number, "b": "x"} for number in range(rows)]
+
+
 async def test_json_and_text_are_sent_as_they_are(service: ArtifactsService) -> None:
     json_answer = await service.client.get(path_of(await service.store({"a": "æ"})))
     assert json_answer.headers["content-type"] == "application/json"

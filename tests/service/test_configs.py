@@ -16,6 +16,7 @@ from tests.things import filled_database
 pytestmark = pytest.mark.anyio
 URL = "/api/v1/configs"
 BULK = f"{URL}/$bulk"
+CALLS = ["POST", "POST $bulk", "GET", "GET one", "PUT one", "PATCH one", "PATCH $bulk", "DELETE one", "DELETE $bulk"]
 
 
 class Model(BaseConfig):
@@ -216,8 +217,18 @@ async def test_a_page_counts_what_its_filters_leave(client: httpx.AsyncClient) -
 
 @pytest.mark.parametrize(
     "query",
-    ["size=0", "size=1001", "page=0", "page=-1", "size=x", "limit=0", "limit=99999999999999999999", "page=1.5"]
-    + ["page=99999999999999999999", "page=9223372036854775807&size=1000"],
+    [
+        "size=0",
+        "size=1001",
+        "size=x",
+        "page=0",
+        "page=-1",
+        "page=1.5",
+        "page=99999999999999999999",
+        "page=9223372036854775807&size=1000",
+        "limit=0",
+        "limit=99999999999999999999",
+    ],
 )
 async def test_a_window_out_of_bounds_is_422(client: httpx.AsyncClient, query: str) -> None:
     answer = await client.get(f"{URL}?{query}")
@@ -503,10 +514,7 @@ async def test_two_kinds_of_configurations_live_side_by_side(table_url: str) -> 
 async def test_what_is_not_permitted_is_not_there(permissions: CrudPermissions, refused: set[str]) -> None:
     async with serving(application(ConfigFeature(Model, permissions=permissions))) as client:
         found = set()
-        for call in ("POST", "POST $bulk", "GET", "GET one", "PUT one", "PATCH one", "PATCH $bulk") + (
-            "DELETE one",
-            "DELETE $bulk",
-        ):
+        for call in CALLS:
             method, _, place = call.partition(" ")
             path = {"": URL, "one": f"{URL}/{ULID()}", "$bulk": BULK}[place]
             answer = await client.request(method, path, json=[] if place == "$bulk" else {"name": "a", "data": {}})

@@ -1,5 +1,5 @@
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import httpx
@@ -13,6 +13,7 @@ from chapkit.config.feature import ConfigFeature
 from chapkit.config.schemas import BaseConfig
 from chapkit.core import errors
 from chapkit.core.errors import ChapkitError
+from chapkit.core.logging import configure_logging
 from chapkit.ops.health import HealthFeature
 from chapkit.ops.logs import LoggingFeature
 from chapkit.web.dependencies import RequestScope
@@ -21,6 +22,7 @@ from tests.things import Thing
 
 pytestmark = pytest.mark.anyio
 SECRET = "hunter2"
+Log = Callable[[], list[dict[str, Any]]]
 
 
 class Body(BaseModel):
@@ -77,8 +79,20 @@ class Model(BaseConfig):
 
 
 @pytest.fixture
-async def client(capsys: pytest.CaptureFixture[str]) -> AsyncGenerator[httpx.AsyncClient]:
-    # `capsys` comes first, because the service keeps the standard output that it finds.
+def log(capsys: pytest.CaptureFixture[str]) -> Log:
+    """Return what reads the lines of this test's service; call it once before the first request."""
+
+    def read() -> list[dict[str, Any]]:
+        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        # The service began in another phase of the test, with another standard output.
+        configure_logging()
+        return [line for line in lines if line.get("logger") != "httpx"]
+
+    return read
+
+
+@pytest.fixture
+async def client() -> AsyncGenerator[httpx.AsyncClient]:
     features = (LoggingFeature(), HealthFeature(), ConfigFeature(Model))
     async with serving(application(*features, routers=(_router(),), max_body_size=2_000)) as client:
         yield client
@@ -99,11 +113,6 @@ def _problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
     assert document["title"]
     assert document["trace_id"] == answer.headers["x-request-id"]
     return document
-
-
-def _lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    return [line for line in lines if line.get("logger") != "httpx"]
 
 
 async def test_an_unknown_path_is_a_problem(client: httpx.AsyncClient) -> None:
@@ -202,13 +211,14 @@ async def test_every_error_of_chapkit_has_its_status(client: httpx.AsyncClient, 
 
 @pytest.mark.parametrize("path", ["/crash", "/crash-many"])
 async def test_an_unforeseen_error_tells_the_log_and_not_the_caller(
-    client: httpx.AsyncClient, path: str, capsys: pytest.CaptureFixture[str]
+    client: httpx.AsyncClient, path: str, log: Log
 ) -> None:
+    log()
     answer = await client.get(path)
     document = _problem(answer, 500, "internal")
     assert "Traceback" not in answer.text
     assert "crashed" not in answer.text
-    crash, request = _lines(capsys)
+    crash, request = log()
     assert crash["event"] == "request.crashed"
     assert "Traceback (most recent call last)" in crash["exception"]
     assert crash["request_id"] == request["request_id"] == document["trace_id"]
@@ -221,11 +231,10 @@ async def test_the_service_goes_on_after_an_unforeseen_error(client: httpx.Async
     assert (await client.get("/health")).status_code == 200
 
 
-async def test_an_error_in_the_middle_of_a_stream_is_logged(
-    client: httpx.AsyncClient, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_an_error_in_the_middle_of_a_stream_is_logged(client: httpx.AsyncClient, log: Log) -> None:
+    log()
     await client.get("/stream")
-    line = _lines(capsys)[-1]
+    line = log()[-1]
     assert (line["event"], line["error"], line["status_code"]) == ("http.request.error", "RuntimeError", 200)
 
 
@@ -245,14 +254,13 @@ async def test_an_answer_that_may_have_no_body_has_none(client: httpx.AsyncClien
     assert (answer.status_code, answer.content) == (304, b"")
 
 
-async def test_an_error_of_the_database_shows_no_sql(
-    client: httpx.AsyncClient, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_an_error_of_the_database_shows_no_sql(client: httpx.AsyncClient, log: Log) -> None:
+    log()
     answer = await client.get("/sql")
     _problem(answer, 500, "database-error")
     assert "nowhere" not in answer.text
     assert "SELECT" not in answer.text
-    assert _lines(capsys)[0]["event"] == "request.failed"
+    assert log()[0]["event"] == "request.failed"
 
 
 async def test_a_broken_rule_that_shows_at_the_commit_is_a_conflict(client: httpx.AsyncClient) -> None:

@@ -1,5 +1,5 @@
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Annotated, Any
 
 import httpx
@@ -12,6 +12,7 @@ from chapkit.config.schemas import BaseConfig
 from chapkit.core.database import Database
 from chapkit.core.errors import ConfigurationError
 from chapkit.core.ids import ULID
+from chapkit.core.logging import configure_logging
 from chapkit.core.services import Services
 from chapkit.ops.health import HealthFeature
 from chapkit.ops.logs import LoggingFeature
@@ -61,7 +62,20 @@ def _app(**options: Any) -> Any:
 
 
 @pytest.fixture
-async def client(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> AsyncGenerator[httpx.AsyncClient]:
+def log(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[dict[str, Any]]]:
+    """Return what reads the lines of this test's service; call it once before the first request."""
+
+    def read() -> list[dict[str, Any]]:
+        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        # The service began in another phase of the test, with another standard output.
+        configure_logging()
+        return [line for line in lines if line.get("logger") != "httpx"]
+
+    return read
+
+
+@pytest.fixture
+async def client(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[httpx.AsyncClient]:
     monkeypatch.setenv("LOG_FORMAT", "json")
     monkeypatch.setenv("LOG_LEVEL", "info")
     async with serving(_app()) as client:
@@ -147,12 +161,12 @@ async def test_every_request_has_an_id_of_its_own(client: httpx.AsyncClient) -> 
 
 
 async def test_a_request_leaves_one_line_without_headers_and_queries(
-    client: httpx.AsyncClient, capsys: pytest.CaptureFixture[str]
+    client: httpx.AsyncClient, log: Callable[[], list[dict[str, Any]]]
 ) -> None:
+    log()
     headers = {"Authorization": "Bearer hunter2", "X-Request-ID": "r-1", "Cookie": "session=hunter2"}
     await client.get(f"{URL}/$names?token=hunter2", headers=headers)
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    [line] = [line for line in lines if line.get("logger") != "httpx"]
+    [line] = log()
     assert (line["event"], line["method"], line["path"]) == ("http.request.complete", "GET", f"{URL}/$names")
     assert (line["status_code"], line["request_id"]) == (200, "r-1")
     assert line["duration_ms"] >= 0

@@ -14,7 +14,7 @@ from chapkit.core.settings import Environment
 from chapkit.web.feature import Feature
 
 SLUG = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
-_revision = re.compile(r"[0-9a-fA-F]{7,40}").fullmatch
+REVISION = r"^[0-9a-fA-F]{7,40}$"
 
 
 class AssessedStatus(StrEnum):
@@ -89,7 +89,7 @@ class MLServiceInfo(ServiceInfo):
     summary: str | None = Field(default=None, exclude=True)
     contact: dict[str, str] | None = Field(default=None, exclude=True)
     license_info: dict[str, str] | None = Field(default=None, exclude=True)
-    git_revision: str | None = None
+    git_revision: str | None = Field(default=None, pattern=REVISION, description="From `GIT_REVISION`, if set.")
 
     @model_validator(mode="after")
     def _check_periods(self) -> "MLServiceInfo":
@@ -97,7 +97,7 @@ class MLServiceInfo(ServiceInfo):
             raise ValueError("min_prediction_periods is greater than max_prediction_periods")
         if self.git_revision is None:
             found = Environment().text("GIT_REVISION") or ""
-            self.git_revision = found if _revision(found) else None
+            self.git_revision = found if re.fullmatch(REVISION, found) else None
         return self
 
     @model_serializer(mode="wrap")

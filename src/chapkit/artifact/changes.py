@@ -44,7 +44,7 @@ async def _merge_data(entity: Artifact, patch: Any, content_of: ContentSource) -
     kind = members.get("type", entity.type)
     metadata = merge_patch(entity.info, members["metadata"]) if "metadata" in members else entity.info
     kind = GENERIC if kind is None else _require(str, kind, "data.type")
-    metadata = {} if metadata is None else _require(dict, metadata, "data.metadata")
+    metadata = {} if metadata is None else cast("dict[str, Any]", _require(dict, metadata, "data.metadata"))
     if "content" not in members and "content_type" not in members:
         return ReadyData(kind, plain_metadata(metadata), None)
     content = members.get("content")

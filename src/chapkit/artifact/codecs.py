@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from pydantic_core import to_json
 
@@ -54,12 +54,15 @@ class FrameCodec:
     def encode(self, value: Any, media_type: str = FRAME_MEDIA_TYPE) -> Encoded:
         """Return a frame, a list of records or an object of `columns` and `data` as bytes."""
         # Lazy: services without frames need none of it.
-        from chapkit.data.decode import frame_of
+        from chapkit.data.checks import check_names, check_rows
+        from chapkit.data.decode import decode_rows, frame_of
         from chapkit.data.encode import encode_frame
 
         if isinstance(value, bytes):
-            require_json(value)
-            value = decode_json(value)
+            frame = decode_rows(value)
+            check_names(frame.columns)
+            check_rows(frame.columns, frame.data)
+            return Encoded(FRAME_MEDIA_TYPE, value)
         return Encoded(FRAME_MEDIA_TYPE, encode_frame(frame_of(value) if isinstance(value, dict) else value))
 
     def decode(self, content: bytes) -> Any:
@@ -127,7 +130,7 @@ class BytesCodec:
         """Return the bytes."""
         if not isinstance(value, bytes | bytearray | memoryview):
             raise _mismatch(media_type, "bytes", value)
-        content = bytes(value)
+        content = bytes(cast("bytes", value))
         described: dict[str, Any] = describe_value(content[:_PREVIEWED_BYTES])
         return Encoded(media_type, content, {**described, "size": len(content)})
 

@@ -7,7 +7,7 @@ from anyio import to_thread
 from pydantic import BaseModel
 from pydantic_core import to_json
 
-from chapkit.artifact.codecs import Codecs, Encoded, encode_model
+from chapkit.artifact.codecs import Codecs, Encoded, base_type, encode_model
 from chapkit.artifact.json_codec import decode_json, encode_json, is_small
 from chapkit.artifact.model_codec import MODEL_MEDIA_TYPE, load_model
 from chapkit.artifact.schemas import ArtifactIn, take_apart
@@ -62,6 +62,16 @@ class ContentCoder:
         else:
             encoded = await to_thread.run_sync(self._codecs.encode, value, media_type)
         return await self._keep(encoded)
+
+    async def prepare_encoded(self, content: bytes, media_type: str) -> PreparedContent:
+        """Hash bytes, and write them if they are large; for code of this service that encoded them itself.
+
+        Raises:
+            ConfigurationError: They are said to be a model, which only `prepare` makes (`media-type-reserved`).
+        """
+        if base_type(media_type) == MODEL_MEDIA_TYPE:
+            raise ConfigurationError("Models are prepared with as_model=True", code="media-type-reserved")
+        return await self._keep(Encoded(media_type, content))
 
     async def prepare_input(self, data: ArtifactIn) -> ArtifactIn:
         """Return the same with its `data` encoded."""

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from anyio import to_thread
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
@@ -67,9 +67,17 @@ async def _records(artifact: Artifact, storage: ContentStorage) -> bytes:
 
 
 def _as_records(content: bytes) -> bytes:
-    frame = from_json(content)
-    columns = frame["columns"]
-    return to_json([dict(zip(columns, row, strict=True)) for row in frame["data"]])
+    # Lazy: services without frames need none of it.
+    from chapkit.data.decode import decode_rows
+    from chapkit.data.fields import rows_per_chunk
+
+    frame = decode_rows(content)
+    step = rows_per_chunk(len(frame.columns))
+    parts = [
+        to_json([dict(zip(frame.columns, row, strict=True)) for row in frame.data[start : start + step]])[1:-1]
+        for start in range(0, len(frame.data), step)
+    ]
+    return b"[" + b",".join(parts) + b"]"
 
 
 def _whole_or_part(request: Request, content: bytes, headers: dict[str, str], media_type: str) -> Response:

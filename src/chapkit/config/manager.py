@@ -152,5 +152,5 @@ def _require_finite(value: Any, path: tuple[str, ...]) -> None:
         for name, item in cast("Mapping[str, Any]", value).items():
             _require_finite(item, (*path, name))
     elif isinstance(value, list):
-        for index, item in enumerate(value):
+        for index, item in enumerate(cast("Sequence[Any]", value)):
             _require_finite(item, (*path, str(index)))

@@ -1,6 +1,6 @@
 """Routes of configurations."""
 
-from typing import Any
+from typing import Any, cast
 
 from chapkit.config.schemas import BaseConfig, ConfigIn, ConfigOut
 from chapkit.web.crud import CrudRouter
@@ -11,5 +11,5 @@ class ConfigRouter(CrudRouter[ConfigIn[Any], ConfigOut[Any]]):
 
     def json_schema(self) -> dict[str, Any]:
         """Return the JSON Schema of the configuration class."""
-        data_cls: type[BaseConfig] = self.entity_in_type.model_fields["data"].annotation  # type: ignore[assignment]
+        data_cls = cast("type[BaseConfig]", self.entity_in_type.model_fields["data"].annotation)
         return data_cls.model_json_schema()

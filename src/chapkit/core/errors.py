@@ -24,7 +24,7 @@
 `code` is the stable name of the exact cause.
 """
 
-from typing import Any, ClassVar
+from typing import Any
 
 URN_PREFIX = "urn:chapkit:error:"
 
@@ -32,7 +32,8 @@ URN_PREFIX = "urn:chapkit:error:"
 class ChapkitError(Exception):
     """Something went wrong in a way that chapkit can explain."""
 
-    kind: ClassVar[str] = "internal"
+    kind: str = "internal"
+    """Family of the error; it decides the HTTP status."""
 
     def __init__(
         self,

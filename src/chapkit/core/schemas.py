@@ -66,7 +66,7 @@ class BulkOperationResult(BaseModel, Generic[ItemT]):
     total: int = Field(ge=0)
     succeeded: int = Field(ge=0)
     failed: int = Field(ge=0)
-    items: list[ItemT | None] = Field(default_factory=list[ItemT | None])
+    items: list[ItemT | None] = []
     errors: list[BulkOperationError] = Field(default_factory=list[BulkOperationError])
 
 

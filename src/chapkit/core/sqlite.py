@@ -112,7 +112,7 @@ class SqliteDatabase(Database):
             echo=echo,
             hide_parameters=True,
             pool_use_lifo=True,
-            connect_args={"async_creator_fn": lambda *_args, **_options: InlineConnection(self._connect, PATIENCE)},
+            connect_args={"async_creator_fn": self._open_inline},
             **pool,
         )
         event.listen(engine.sync_engine, "begin", self._begin)
@@ -129,6 +129,9 @@ class SqliteDatabase(Database):
             )
             event.listen(self._scans.sync_engine, "connect", _prepare_scans)
         return self._scans
+
+    def _open_inline(self, *_arguments: Any, **_options: Any) -> InlineConnection:
+        return InlineConnection(self._connect, PATIENCE)
 
     def _connect(self) -> sqlite3.Connection:
         # Waiting for a lock is done by the event loop, never by SQLite inside of it.

@@ -1,6 +1,7 @@
 """Types of values on the wire."""
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -54,7 +55,8 @@ def describe_value(value: object, error: str = _NOT_SERIALIZABLE) -> dict[str, s
 
 def _json_safe(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: item if _fits_json(item) else describe_value(item) for key, item in value.items()}
+        mapping: Mapping[Any, Any] = value
+        return {key: item if _fits_json(item) else describe_value(item) for key, item in mapping.items()}
     return value if _fits_json(value) else describe_value(value)
 
 

@@ -89,7 +89,9 @@ def _with_floats(frame: DataFrame, fields: list[FrameField], infinite: set[int])
     known = {field.name: field for field in fields}
     for number in sorted(infinite):
         name = frame.columns[number]
-        numeric = all(cell is None or type(cell) in (int, float) for cell in (row[number] for row in frame.data))
+        numeric = all(
+            isinstance(row[number], float | int | None) and not isinstance(row[number], bool) for row in frame.data
+        )
         # Only the type says that the text is an infinity, so it must be there.
         if known.setdefault(name, FrameField(name=name, type="float64")).type not in _FLOATS or not numeric:
             not_encodable(name, "an infinity", "only a column of floats can say in JSON")

@@ -1,7 +1,7 @@
 """Tell those who wait within this process that a job has changed."""
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 
 from chapkit.core.ids import ULID
@@ -24,7 +24,7 @@ class JobHub:
             self.changed(job_id)
 
     @contextmanager
-    def watching(self, job_id: ULID) -> Iterator["Watcher"]:
+    def watching(self, job_id: ULID) -> Generator["Watcher"]:
         """Watch a job; no change after the entry is missed."""
         watcher = Watcher()
         watchers = self._watchers.setdefault(job_id, set())

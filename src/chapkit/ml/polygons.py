@@ -15,11 +15,11 @@ Place: TypeAlias = Feature[Geometry, dict[str, Any]]
 def _drop_null_boxes(value: Any) -> Any:
     """GeoJSON has no null bounding boxes, but widespread clients send them."""
     if isinstance(value, list):
-        items: list[Any] = value
+        items: list[Any] = value  # pyright: ignore[reportUnknownVariableType]
         return [_drop_null_boxes(item) for item in items]
     if not isinstance(value, dict):
         return value
-    members: dict[str, Any] = value
+    members: dict[str, Any] = value  # pyright: ignore[reportUnknownVariableType]
     return {
         key: _drop_null_boxes(item) if key in _NESTED else item
         for key, item in members.items()
@@ -39,7 +39,7 @@ def with_places(document: Any) -> Any:
     features = _member(geo, "features")
     if not isinstance(features, list):
         return document
-    given: list[Any] = features
+    given: list[Any] = features  # pyright: ignore[reportUnknownVariableType]
     try:
         places = [Place.model_validate(_drop_null_boxes(feature)) for feature in given]
     except ValidationError:

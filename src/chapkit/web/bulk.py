@@ -164,5 +164,6 @@ def _refusal(outcome: _Outcome) -> ChapkitError:
         total=len(outcome.items),
         failed=len(outcome.errors),
     )
-    error.kind = kind  # type: ignore[misc]  # the family of the first refusal decides the status
+    # The family of the first refusal decides the status.
+    error.kind = kind
     return error

@@ -153,7 +153,7 @@ def _invalid(request: Request, errors: list[dict[str, Any]]) -> Response:
 
 async def _on_http_exception(request: Request, error: HTTPException) -> Response:
     kind = _KIND_OF_STATUS.get(error.status_code, "bad-request" if error.status_code < 500 else "internal")
-    detail = error.detail if isinstance(error.detail, str) else str(error.detail)
+    detail = str(error.detail)
     if error.status_code == 404 and detail == "Not Found":
         return problem(request, kind, f"There is nothing at {request.url.path}", code="route-unknown")
     if error.status_code == 413:

@@ -8,7 +8,7 @@ import pytest
 from pydantic_core import from_json
 
 from chapkit.artifact.codecs import Codecs, encode_model, has_wire_content, is_frame, wire_content
-from chapkit.core.errors import UnprocessableError
+from chapkit.core.errors import ChapkitError, UnprocessableError
 from chapkit.data.fields import FRAME_MEDIA_TYPE
 from chapkit.data.frame import DataFrame
 
@@ -126,13 +126,33 @@ def test_a_media_type_may_be_chosen(value: Any, media_type: str, content: bytes)
         ("\ud800", "text/plain", "text-not-utf8"),
         (b"{", "application/json", "content-not-json"),
         (b"NaN", "application/json", "number-not-finite"),
-        (b"[NaN]", FRAME_MEDIA_TYPE, "number-not-finite"),
     ],
 )
 def test_a_value_that_does_not_fit_its_media_type_is_refused(value: Any, media_type: str, code: str) -> None:
     with pytest.raises(UnprocessableError) as caught:
         CODECS.encode(value, media_type)
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"[NaN]", "json-invalid"),
+        (b"{", "json-invalid"),
+        (b'{"rows": []}', "frame-invalid"),
+        (b'{"columns": ["a"], "data": [[1, 2]]}', "frame-rows-unequal"),
+        (b'{"columns": ["a", "a"], "data": []}', "frame-columns-duplicate"),
+    ],
+)
+def test_bytes_that_are_no_frame_are_refused(content: bytes, code: str) -> None:
+    with pytest.raises(ChapkitError) as caught:
+        CODECS.encode(content, FRAME_MEDIA_TYPE)
+    assert caught.value.code == code
+
+
+def test_bytes_of_a_frame_are_kept_as_they_are() -> None:
+    content = b'{"columns": ["a"], "data": [[1]], "note": "mine"}'
+    assert CODECS.encode(content, FRAME_MEDIA_TYPE).content == content
 
 
 def test_frames_are_recognised() -> None:

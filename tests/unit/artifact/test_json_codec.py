@@ -58,7 +58,7 @@ def test_every_json_value_comes_back_equal(value: Any) -> None:
         datetime.now(UTC),
         Decimal("1.5"),
         Path("a"),
-        ULID(),
+        ULID("01M8GDCZBQ1FTFJZND52SRV3G5"),
         [Run({"a": (1,)})],
     ],
 )

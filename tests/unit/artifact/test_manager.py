@@ -100,6 +100,16 @@ async def test_a_content_is_prepared_without_a_transaction_and_recorded_with_its
         assert (root.data.type, root.data.metadata, root.tags) == ("ml_training", {"a": 1}, ["x"])
 
 
+async def test_bytes_that_were_encoded_here_are_not_looked_at_again(application: Application) -> None:
+    coder = application.services.get(ContentStorage).coder
+    prepared = await coder.prepare_encoded(b'{"columns":["a"],"data":[[1]]}', "application/vnd.chapkit.dataframe+json")
+    async with application.services.scope.write() as scope:
+        id = (await scope.get(ArtifactManager).record(prepared)).id
+    assert (await content(application, id))["a"].tolist() == [1]
+    with pytest.raises(ConfigurationError):
+        await coder.prepare_encoded(b"", "application/vnd.chapkit.model+pickle")
+
+
 async def test_nothing_is_left_of_a_unit_of_work_that_fails(application: Application) -> None:
     async def fail() -> None:
         async with application.services.scope.write() as scope:

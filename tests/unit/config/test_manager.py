@@ -38,7 +38,7 @@ class Typed(BaseConfig):
     day: date = date(2026, 1, 1)
     clock: time = time(12)
     lasts: timedelta = timedelta(seconds=1)
-    price: Decimal = Decimal("0")
+    price: Decimal = Decimal(0)
     colour: Colour = Colour.RED
     inner: Inner = Inner()
     many: list[Inner] = []
@@ -66,11 +66,6 @@ class Third(BaseConfig):
 
 class Aliased(BaseConfig):
     rate: float = Field(alias="learning-rate")
-
-
-async def _open(database: Database, data_cls: type[BaseConfig]) -> AsyncGenerator[ConfigManager[Any]]:
-    async with database.session() as session:
-        yield ConfigManager(ConfigRepository(session), data_cls)
 
 
 @pytest.fixture

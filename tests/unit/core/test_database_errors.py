@@ -1,9 +1,16 @@
 import sqlite3
 
 import pytest
-from sqlalchemy.exc import DataError, DBAPIError, InvalidRequestError, OperationalError, StatementError
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    InvalidRequestError,
+    OperationalError,
+    SQLAlchemyError,
+    StatementError,
+    TimeoutError,
+)
 from sqlalchemy.exc import IntegrityError as SqlIntegrityError
-from sqlalchemy.exc import SQLAlchemyError, TimeoutError
 
 from chapkit.core.database_errors import translate
 from chapkit.core.errors import NotFoundError

@@ -108,7 +108,7 @@ def test_an_object_of_another_ulid_package_is_taken_and_handed_out() -> None:
 
 def test_json_of_an_id_is_its_text_and_comes_back_as_an_id() -> None:
     holder = Holder(id=ULID(TEXT))
-    assert holder.model_dump_json() == '{"id":"%s"}' % TEXT
+    assert holder.model_dump_json() == f'{{"id":"{TEXT}"}}'
     assert type(Holder.model_validate_json(holder.model_dump_json()).id) is ULID
 
 

@@ -145,11 +145,9 @@ async def test_a_failing_hook_undoes_a_creation(database: Database, manager: Thi
 async def test_a_failing_hook_undoes_a_change(database: Database, manager: ThingManager, step: str) -> None:
     made = await manager.create(ThingIn(name="a"))
     manager.fails_in = step
+    change = manager.replace(made.id, ThingIn(name="b")) if "update" in step else manager.delete_by_id(made.id)
     with pytest.raises(RuntimeError):
-        if step.endswith("update"):
-            await manager.replace(made.id, ThingIn(name="b"))
-        else:
-            await manager.delete_by_id(made.id)
+        await change
     assert await _stored(database) == [made]
 
 

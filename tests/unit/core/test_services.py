@@ -91,7 +91,7 @@ async def test_a_write_scope_commits_at_its_end_and_not_before(services: Service
 
 
 async def test_an_error_undoes_the_whole_scope(services: Services) -> None:
-    with pytest.raises(RuntimeError, match="stop"):
+    with pytest.raises(RuntimeError, match="stop"):  # noqa: PT012  # the error has to leave the scope
         async with services.scope.write() as scope:
             await scope.get(ThingManager).create(ThingIn(name="a"))
             await scope.get(ThingManager).create(ThingIn(name="b"))
@@ -106,7 +106,7 @@ async def test_what_a_read_scope_writes_is_not_kept(services: Services) -> None:
 
 
 async def test_a_broken_rule_is_told_without_sql(services: Services) -> None:
-    with pytest.raises(ConflictError) as raised:
+    with pytest.raises(ConflictError) as raised:  # noqa: PT012  # the error has to leave the scope
         async with services.scope.write() as scope:
             await scope.get(ThingManager).create(ThingIn(name="same"))
             await scope.get(ThingManager).create(ThingIn(name="same"))
@@ -119,7 +119,7 @@ async def test_a_savepoint_undoes_only_what_is_inside(services: Services) -> Non
     async with services.scope.write() as scope:
         manager = scope.get(ThingManager)
         await manager.create(ThingIn(name="before"))
-        with pytest.raises(RuntimeError):
+        with pytest.raises(RuntimeError):  # noqa: PT012  # the error has to leave the scope
             async with scope.savepoint():
                 await manager.create(ThingIn(name="inside"))
                 raise RuntimeError
@@ -145,7 +145,7 @@ async def test_callbacks_run_after_the_commit(services: Services) -> None:
 
 async def test_callbacks_do_not_run_after_an_error(services: Services) -> None:
     seen: list[str] = []
-    with pytest.raises(RuntimeError):
+    with pytest.raises(RuntimeError):  # noqa: PT012  # the error has to leave the scope
         async with services.scope.write() as scope:
             await scope.get(ThingManager).create(ThingIn(name="a"))
             scope.after_commit(lambda: seen.append("told"))
@@ -156,7 +156,7 @@ async def test_callbacks_do_not_run_after_an_error(services: Services) -> None:
 async def test_callbacks_do_not_run_when_the_commit_fails(memory: Services) -> None:
     seen: list[str] = []
     id = ULID()
-    with pytest.raises(ConflictError):
+    with pytest.raises(ConflictError):  # noqa: PT012  # the error has to leave the scope
         async with memory.scope.write() as scope:
             manager = scope.get(ThingManager)
             await manager.create(ThingIn(id=id, name="a"))
