@@ -47,6 +47,12 @@ def table_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return _url_for(request, "shared_postgres_url", tmp_path)
 
 
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def module_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the URL of a database for all tests of a module, which leave its tables empty."""
+    return _url_for(request, "shared_postgres_url", tmp_path_factory.mktemp("module"))
+
+
 @pytest.fixture
 async def database(table_url: str) -> AsyncGenerator[Database]:
     """Yield an open database with empty tables: once on SQLite, once on PostgreSQL."""

@@ -5,8 +5,11 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
+from sqlalchemy import delete
 
 from chapkit.config.feature import ConfigFeature
+from chapkit.config.models import Config
 from chapkit.config.schemas import BaseConfig
 from chapkit.core.ids import ULID
 from chapkit.web.feature import CrudPermissions
@@ -14,6 +17,7 @@ from tests.serving import application, serving
 from tests.things import filled_database
 
 pytestmark = pytest.mark.anyio
+Service = tuple[FastAPI, httpx.AsyncClient]
 URL = "/api/v1/configs"
 BULK = f"{URL}/$bulk"
 CALLS = ["POST", "POST $bulk", "GET", "GET one", "PUT one", "PATCH one", "PATCH $bulk", "DELETE one", "DELETE $bulk"]
@@ -25,11 +29,19 @@ class Model(BaseConfig):
     label: str = "x"
 
 
+@pytest.fixture(scope="module")
+async def service(module_url: str) -> AsyncGenerator[Service]:
+    app = application(ConfigFeature(Model), url=module_url)
+    async with serving(app) as client:
+        yield app, client
+
+
 @pytest.fixture
-async def client(table_url: str) -> AsyncGenerator[httpx.AsyncClient]:
-    async with filled_database(table_url):
-        async with serving(application(ConfigFeature(Model), url=table_url)) as client:
-            yield client
+async def client(service: Service) -> AsyncGenerator[httpx.AsyncClient]:
+    app, client = service
+    yield client
+    async with app.state.services.scope.write() as scope:
+        await scope.session.execute(delete(Config))
 
 
 async def _create(client: httpx.AsyncClient, name: str = "c", **data: Any) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from chapkit.config.schemas import BaseConfig
 from chapkit.core import errors
 from chapkit.core.errors import ChapkitError
 from chapkit.core.logging import configure_logging
+from chapkit.core.settings import Environment
 from chapkit.ops.health import HealthFeature
 from chapkit.ops.logs import LoggingFeature
 from chapkit.web.dependencies import RequestScope
@@ -85,23 +86,17 @@ def log(capsys: pytest.CaptureFixture[str]) -> Log:
     def read() -> list[dict[str, Any]]:
         lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
         # The service began in another phase of the test, with another standard output.
-        configure_logging()
+        configure_logging(Environment({"LOG_FORMAT": "json"}))
         return [line for line in lines if line.get("logger") != "httpx"]
 
     return read
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def client() -> AsyncGenerator[httpx.AsyncClient]:
     features = (LoggingFeature(), HealthFeature(), ConfigFeature(Model))
     async with serving(application(*features, routers=(_router(),), max_body_size=2_000)) as client:
         yield client
-
-
-@pytest.fixture(autouse=True)
-def _json_logs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LOG_FORMAT", "json")
-    monkeypatch.setenv("LOG_LEVEL", "info")
 
 
 def _problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:

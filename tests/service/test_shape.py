@@ -4,7 +4,8 @@ from typing import Annotated, Any
 
 import httpx
 import pytest
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, FastAPI
+from sqlalchemy import delete
 from starlette.responses import Response
 
 from chapkit.config.feature import ConfigFeature
@@ -14,6 +15,7 @@ from chapkit.core.errors import ConfigurationError
 from chapkit.core.ids import ULID
 from chapkit.core.logging import configure_logging
 from chapkit.core.services import Services
+from chapkit.core.settings import Environment
 from chapkit.ops.health import HealthFeature
 from chapkit.ops.logs import LoggingFeature
 from chapkit.ops.system import SystemFeature
@@ -68,18 +70,25 @@ def log(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[dict[str, Any]]
     def read() -> list[dict[str, Any]]:
         lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
         # The service began in another phase of the test, with another standard output.
-        configure_logging()
+        configure_logging(Environment({"LOG_FORMAT": "json"}))
         return [line for line in lines if line.get("logger") != "httpx"]
 
     return read
 
 
+@pytest.fixture(scope="module")
+async def service() -> AsyncGenerator[tuple[FastAPI, httpx.AsyncClient]]:
+    app = _app()
+    async with serving(app) as client:
+        yield app, client
+
+
 @pytest.fixture
-async def client(monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[httpx.AsyncClient]:
-    monkeypatch.setenv("LOG_FORMAT", "json")
-    monkeypatch.setenv("LOG_LEVEL", "info")
-    async with serving(_app()) as client:
-        yield client
+async def client(service: tuple[FastAPI, httpx.AsyncClient]) -> AsyncGenerator[httpx.AsyncClient]:
+    app, client = service
+    yield client
+    async with app.state.services.scope.write() as scope:
+        await scope.session.execute(delete(Thing))
 
 
 async def _create(client: httpx.AsyncClient, name: str, **values: Any) -> str:

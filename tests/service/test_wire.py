@@ -42,6 +42,8 @@ def _plain(value: Any, name: str = "") -> Any:
     if name == "duration_seconds":
         assert isinstance(value, float)
         return "<seconds>"
+    if name == "sha256":
+        return "<sha256>"
     if isinstance(value, str):
         for pattern, placeholder in _PLACEHOLDERS:
             value = pattern.sub(placeholder, value)

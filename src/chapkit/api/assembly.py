@@ -15,6 +15,7 @@ from chapkit.core.errors import ConfigurationError
 from chapkit.core.services import Services
 from chapkit.core.workers import Supervisor
 from chapkit.ops.database import OwnTables
+from chapkit.web.body_limit import BodyLimitMiddleware
 from chapkit.web.crash import CrashMiddleware
 from chapkit.web.feature import Feature, HealthChecks, SystemSections
 from chapkit.web.head import HeadMiddleware
@@ -57,8 +58,7 @@ def assemble(plan: Plan) -> FastAPI:
         contact=plan.info.contact,
         license_info=plan.info.license_info,
         lifespan=_lifespan(plan, features),
-        middleware=_middleware(features),
-        max_body_size=plan.max_body_size,
+        middleware=_middleware(features, plan.max_body_size),
     )
     app.state.services = services
     if plan.error_handlers:
@@ -119,11 +119,12 @@ def _in_order(features: Iterable[Feature]) -> list[Feature]:
     return ordered
 
 
-def _middleware(features: Sequence[Feature]) -> list[Middleware]:
+def _middleware(features: Sequence[Feature], max_body_size: int) -> list[Middleware]:
     return [
         Middleware(RequestIdMiddleware),
         *(item for feature in features for item in feature.middleware()),
         Middleware(CrashMiddleware),
+        Middleware(BodyLimitMiddleware, max_bytes=max_body_size),
         Middleware(HeadMiddleware),
     ]
 

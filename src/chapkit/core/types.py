@@ -1,7 +1,7 @@
 """Types of values on the wire."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -55,9 +55,12 @@ def describe_value(value: object, error: str = _NOT_SERIALIZABLE) -> dict[str, s
 
 def _json_safe(value: Any) -> Any:
     if isinstance(value, dict):
-        mapping: Mapping[Any, Any] = value
-        return {key: item if _fits_json(item) else describe_value(item) for key, item in mapping.items()}
+        return {key: item if _fits_json(item) else describe_value(item) for key, item in _items(value)}  # pyright: ignore[reportUnknownArgumentType]
     return value if _fits_json(value) else describe_value(value)
+
+
+def _items(value: Mapping[Any, Any]) -> Iterable[tuple[Any, Any]]:
+    return value.items()
 
 
 def _fits_json(value: Any) -> bool:

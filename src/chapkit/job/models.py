@@ -16,8 +16,11 @@ class Job(Base):
     """One execution of a handler."""
 
     __tablename__ = "jobs"
-    # In the order in which jobs are claimed, so that a claim reads one row however many wait.
-    __table_args__ = (Index("ix_jobs_claim", "status", "queue", text("priority DESC"), "id"),)
+    __table_args__ = (
+        # In the order in which jobs are claimed, so that a claim reads one row however many wait.
+        Index("ix_jobs_claim", "status", "queue", text("priority DESC"), "id"),
+        Index("ix_jobs_status", "status", "id"),
+    )
 
     id: Mapped[ULID] = mapped_column(ULIDType, primary_key=True, default=ULID)
     handler: Mapped[str] = mapped_column(String)

@@ -36,7 +36,7 @@ def check_predict(request: PredictRequest, limits: RunLimits) -> None:
         UnprocessableError: Something is missing or malformed; `code` and `frame` say what and where.
     """
     request.future.check(name="future", required=limits.required_columns, allow_no_rows=False)
-    if request.historic is not None:
+    if request.historic is not None and (request.historic.columns or request.historic.data):
         request.historic.check(name="historic", required=_of(request.historic, limits.required_columns))
     _check_common(request.run_info, request.geo is not None, limits)
 

@@ -1,7 +1,6 @@
 """Training and prediction as jobs: load, compute without a transaction, record in one."""
 
 import time
-import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,18 +13,17 @@ from chapkit.artifact.storage import ContentStorage
 from chapkit.config.manager import ConfigManager
 from chapkit.config.schemas import BaseConfig
 from chapkit.core.clock import Clock, SystemClock
-from chapkit.core.errors import NotFoundError
 from chapkit.core.ids import ULID
 from chapkit.core.services import Key, Scope
 from chapkit.data.convert import FrameConverters
 from chapkit.data.fields import FRAME_MEDIA_TYPE
 from chapkit.data.frame import DataFrame
-from chapkit.job.claims import storable
 from chapkit.job.context import JobContext
 from chapkit.job.ports import JobHandler, JobOutcome
 from chapkit.job.repository import JobRepository
 from chapkit.job.rows import moment
 from chapkit.link.manager import LinkManager
+from chapkit.ml.failures import describe_failure
 from chapkit.ml.schemas import MODEL_TYPE, PREDICTION_TYPE, PredictRequest, RunInfo, TrainRequest
 from chapkit.ml.signature import BoundFunction
 from chapkit.ml.work import load_request
@@ -148,22 +146,16 @@ class PredictHandler(_MLHandler):
             config = await self.parts.load_config(scope, config_id, request.run_info)
         model = await self._load_model(context, request.artifact_id)
         watch = Stopwatch(self.parts.clock)
-        historic = request.historic or DataFrame(columns=request.future.columns, data=[])
+        given = request.historic
+        historic = given if given and given.columns else DataFrame(columns=request.future.columns, data=[])
         values = {"config": config, "model": model, "historic": historic, "future": request.future, "geo": request.geo}
         predictions = await self._call(context, self.parts.predict, values)
         metadata = watch.metadata(str(config_id), model_artifact_id=str(request.artifact_id))
         converters = context.services.get(FrameConverters)
         encoded = await run_sync(converters.from_value, predictions)
-        prepared = await context.services.get(ContentStorage).coder.prepare(encoded, media_type=FRAME_MEDIA_TYPE)
+        prepared = await context.services.get(ContentStorage).coder.prepare_encoded(encoded, FRAME_MEDIA_TYPE)
         return JobOutcome(record=lambda scope: self._record(scope, context, prepared, metadata))
 
     async def _load_model(self, context: JobContext, artifact_id: ULID) -> Any:
         async with context.scope.read() as scope:
             return await scope.get(ArtifactManager).content(artifact_id)
-
-
-def describe_failure(error: BaseException) -> str:
-    """Return the error and the lines of the user's code that led to it, without values."""
-    if isinstance(error, NotFoundError):
-        return storable(error.detail)
-    return storable("".join(traceback.format_exception(error, limit=-3)))

@@ -25,17 +25,9 @@ ROWS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
-def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
-    if request.param == "sqlite":
-        return f"sqlite+aiosqlite:///{tmp_path_factory.mktemp('clauses') / 'service.db'}"
-    url: str = request.getfixturevalue("shared_postgres_url")
-    return url
-
-
 @pytest.fixture(scope="module")
-async def filled(url: str) -> AsyncGenerator[Database]:
-    async with filled_database(url) as database:
+async def filled(module_url: str) -> AsyncGenerator[Database]:
+    async with filled_database(module_url) as database:
         async with database.session() as session:
             session.add_all(Thing(id=ULID(), **row) for row in ROWS)
             await session.commit()

