@@ -164,7 +164,7 @@ async def test_what_was_found_is_repeated_only_in_part(client: httpx.AsyncClient
 
 async def test_a_body_that_is_no_json_is_called_so(client: httpx.AsyncClient) -> None:
     answer = await client.post("/body", content=b"{nope", headers={"content-type": "application/json"})
-    _problem(answer, 422, "json-invalid")
+    assert _problem(answer, 422, "json-invalid")["position"] == 1
 
 
 @pytest.mark.parametrize("content", [b'{"count": "\\ud800"}', b'{"count": 1, "inner": {"\\ud800": "x"}}'])

@@ -21,6 +21,9 @@ class ParsedRequests:
         self._left = max_bytes
         self._lock = threading.Lock()
 
+    def __len__(self) -> int:
+        return len(self._requests)
+
     def put(self, job_id: ULID, request: Any, size: int) -> None:
         """Keep the request; the oldest ones go when there is no room for it."""
         with self._lock:

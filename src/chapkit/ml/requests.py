@@ -1,5 +1,6 @@
 """Requests whose frames are parsed without holding up other requests."""
 
+import json
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -8,6 +9,7 @@ from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
 
+from chapkit.core.errors import BadRequestError
 from chapkit.data.parse import loads_chunked
 from chapkit.ml.polygons import with_places
 
@@ -15,8 +17,15 @@ _THREAD_FROM = 64 * 1024
 
 
 def parse_request(body: bytes) -> Any:
-    """Return the parsed body of a training or a prediction."""
-    return with_places(loads_chunked(body))
+    """Return the parsed body of a training or a prediction.
+
+    Raises:
+        json.JSONDecodeError: It is no JSON; FastAPI answers this error like that of any other body.
+    """
+    try:
+        return with_places(loads_chunked(body))
+    except BadRequestError as error:
+        raise json.JSONDecodeError(error.detail, "", error.extensions.get("position", 0)) from error
 
 
 class FrameRequest(Request):

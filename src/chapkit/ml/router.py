@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from chapkit.artifact.manager import ArtifactManager
-from chapkit.core.errors import NotFoundError
+from chapkit.core.errors import ConflictError, NotFoundError
 from chapkit.core.ids import ULID
 from chapkit.core.services import Services
 from chapkit.job.errors import JobFailedError
@@ -23,7 +23,7 @@ from chapkit.web.openapi import problems
 from chapkit.web.responses import json_bytes, location_of
 
 MAX_WAIT = 60.0
-_wait = re.compile(r"\bwait\s*=\s*\"?(\d+)").search
+_wait = re.compile(r"(?:^|[\s,;])wait\s*=\s*\"?(\d+)", re.IGNORECASE).search
 _Key = Annotated[
     str | None,
     Header(alias="Idempotency-Key", max_length=255, description="The same key and body return the first job"),
@@ -97,13 +97,10 @@ class RunRouter:
         return json_bytes(answer.model_dump_json().encode(), status=202, headers=headers)
 
     async def _result(self, services: Services, job: JobRecord, artifact_id: ULID, seconds: float) -> Response:
+        if job.status is JobStatus.CANCELED:
+            raise ConflictError("The job was canceled", code="job-canceled", job_id=job.id)
         if job.status is not JobStatus.COMPLETED:
-            raise JobFailedError(
-                job.error or f"The job ended {job.status}",
-                code=job.error_code or f"job-{job.status}",
-                job_id=job.id,
-                artifact_id=artifact_id,
-            )
+            raise JobFailedError(job.error, code=job.error_code, job_id=job.id, artifact_id=artifact_id)
         async with services.scope.read() as scope:
             found = await scope.get(ArtifactManager).render_by_id(artifact_id)
         if found is None:

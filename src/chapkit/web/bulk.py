@@ -41,7 +41,9 @@ class _Outcome:
         failed = len(self.errors)
         head = {"total": len(self.items), "succeeded": len(self.items) - failed, "failed": failed}
         items = as_array([item or b"null" for item in self.items])
-        return to_json(head)[:-1] + b',"items":' + items + b',"errors":' + to_json(self.errors) + b"}"
+        return (
+            to_json(head)[:-1] + b',"items":' + items + b',"errors":' + to_json(self.errors, exclude_none=True) + b"}"
+        )
 
 
 class _Refused(Exception):

@@ -134,8 +134,11 @@ async def _on_chapkit_error(request: Request, error: ChapkitError) -> Response:
 
 async def _on_request_validation(request: Request, error: RequestValidationError) -> Response:
     errors = describe_validation(error.errors())
-    if any(item["type"] == "json_invalid" for item in errors):
-        return problem(request, "unprocessable", "The body is no JSON", code="json-invalid", members={"errors": errors})
+    broken = next((item for item in errors if item["type"] == "json_invalid"), None)
+    if broken is not None:
+        position = broken["loc"][-1]
+        detail = f"The body is no JSON: it goes wrong at position {position}"
+        return problem(request, "unprocessable", detail, code="json-invalid", members={"position": position})
     return _invalid(request, errors)
 
 
