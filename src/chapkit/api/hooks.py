@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 from fastapi import FastAPI
 
-from chapkit.core.logging import get_logger
+from chapkit.core.logging import describe_error, get_logger
 
 Hook: TypeAlias = Callable[[FastAPI], Awaitable[None]]
 
@@ -17,7 +17,8 @@ async def run_shutdown_hooks(app: FastAPI, hooks: Iterable[Hook]) -> None:
         try:
             await hook(app)
         except Exception as error:
-            get_logger("chapkit.api").error("shutdown_hook.failed", hook=getattr(hook, "__name__", "?"), exc_info=error)
+            name = getattr(hook, "__name__", "?")
+            get_logger("chapkit.api").error("shutdown_hook.failed", hook=name, **describe_error(error))
             errors.append(error)
     if errors:
         raise ExceptionGroup("shutdown hooks failed", errors)

@@ -15,7 +15,7 @@ from chapkit.config.models import Config
 from chapkit.config.repository import ConfigRepository
 from chapkit.config.schemas import BaseConfig, ConfigIn, ConfigOut
 from chapkit.core.clock import to_text
-from chapkit.core.errors import UnprocessableError
+from chapkit.core.errors import ConfigurationError, UnprocessableError
 from chapkit.core.ids import ULID
 from chapkit.core.logging import get_logger
 from chapkit.core.manager import BaseManager
@@ -24,6 +24,8 @@ from chapkit.core.rendering import moment_etag
 
 DataT = TypeVar("DataT", bound=BaseConfig, default=BaseConfig)
 _FINGERPRINT_BYTES = 8
+_NULL = "null"
+_SECRET = b'"writeOnly":true'
 
 
 class ConfigShape(Generic[DataT]):
@@ -34,6 +36,13 @@ class ConfigShape(Generic[DataT]):
         self.in_schema: type[ConfigIn[DataT]] = ConfigIn[data_cls]  # type: ignore[valid-type]
         self.out_schema: type[ConfigOut[DataT]] = ConfigOut[data_cls]  # type: ignore[valid-type]
         schema = to_json(data_cls.model_json_schema())
+        if _SECRET in schema:
+            raise ConfigurationError(
+                f"{data_cls.__name__} has a secret among its fields; configurations are read by clients, so a secret "
+                "would be stored as stars: take it from the environment",
+                code="config-secret-field",
+                found=data_cls.__name__,
+            )
         self.fingerprint = hashlib.blake2b(schema, digest_size=_FINGERPRINT_BYTES).hexdigest()
 
     def complete(self, document: str) -> str:
@@ -106,8 +115,10 @@ class ConfigManager(BaseManager[Config, ConfigIn[DataT], ConfigOut[DataT]], Gene
     def _values(self, data: ConfigIn[DataT], fields: set[str]) -> dict[str, Any]:
         values: dict[str, Any] = {name: getattr(data, name) for name in fields - {"data"}}
         if "data" in fields:
-            _require_finite(data.data.model_extra, ("data",))
-            values["document"] = _to_document(data.data)
+            values["document"] = document = _to_document(data.data)
+            if _NULL in document:
+                # Pydantic writes numbers that are not finite as null, which would say something else.
+                _require_finite(data.data.model_dump(), ("data",))
             values["shape"] = self.shape.fingerprint
             values["kind"] = self.repository.kind
         return values
