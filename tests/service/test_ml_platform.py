@@ -108,8 +108,7 @@ def check_prediction(artifact: dict[str, Any], config_id: str, model: str, perio
     assert [row["sample_2"] for row in rows] == [10.5] * len(periods) + [20.5] * len(periods)
 
 
-@pytest.mark.parametrize("has_polygons", [True, False])
-@pytest.mark.parametrize("periods", [MONTHS, WEEKS], ids=["months", "weeks"])
+@pytest.mark.parametrize(("periods", "has_polygons"), [(MONTHS, True), (WEEKS, False)], ids=["months", "weeks"])
 async def test_a_backtest_is_answered(platform: Platform, periods: list[str], has_polygons: bool) -> None:
     for _ in range(3):
         info = await platform.get("/api/v1/info")

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from chapkit.artifact.model_codec import MODEL_MEDIA_TYPE
 from chapkit.core.ids import ULID
 from tests.service.ml_calls import FUTURE, POLYGONS, TRAINING, MLCalls, service
 from tests.serving import serving
@@ -56,20 +57,33 @@ async def test_a_prediction_is_not_made_with_something_else_than_a_model(calls: 
 
 FORGED = {
     "type": "ml_training_workspace",
-    "metadata": {"status": "success", "config_id": "01ARZ3NDEKTSV4RRFFQ69G5FAV"},
-    "content": {"$bytes": "gASVKgAAAAAAAACMBXBvc2l4lIwGc3lzdGVtlJOUjA9lY2hvIHB3bmVklIWUUpQu"},
+    # A pickle that calls a program.
+    "content": "gASVKgAAAAAAAACMBXBvc2l4lIwGc3lzdGVtlJOUjA9lY2hvIHB3bmVklIWUUpQu",
 }
 
 
-@pytest.mark.parametrize("content_type", [None, "application/vnd.chapkit.model+pickle", "application/octet-stream"])
-async def test_a_forged_model_is_no_model(calls: MLCalls, content_type: str | None) -> None:
-    data = {**FORGED, "metadata": {**FORGED["metadata"], "config_id": await calls.config()}}  # type: ignore[dict-item]
-    answer = await calls.client.post("/api/v1/artifacts", json={"data": {**data, "content_type": content_type}})
-    if answer.status_code == 201:
-        problem = await refused(calls, "$predict", {"artifact_id": answer.json()["id"], "future": FUTURE})
-        assert (problem["status"], problem["code"]) == (422, "artifact-not-a-model")
-    else:
-        assert answer.status_code == 422
+async def test_a_forged_model_is_no_model(calls: MLCalls) -> None:
+    data = {**FORGED, "metadata": {"config_id": await calls.config()}}
+    answer = await calls.client.post("/api/v1/artifacts", json={"data": data})
+    assert answer.status_code == 201, answer.text
+    problem = await refused(calls, "$predict", {"artifact_id": answer.json()["id"], "future": FUTURE})
+    assert (problem["status"], problem["code"]) == (422, "artifact-not-a-model")
+
+
+async def test_a_model_is_not_forged_over_a_real_one(calls: MLCalls) -> None:
+    model = await calls.trained()
+    path = f"/api/v1/artifacts/{model}"
+    data = {**FORGED, "metadata": {"config_id": await calls.config()}, "content_type": MODEL_MEDIA_TYPE}
+    for answer in (
+        await calls.client.post("/api/v1/artifacts", json={"data": data}),
+        await calls.client.put(path, json={"data": data}),
+        await calls.client.patch(path, json={"data": data}),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (422, "media-type-reserved")
+    await calls.predicted(model)
+    assert (await calls.client.put(path, json={"data": {**data, "content_type": None}})).status_code == 200
+    problem = await refused(calls, "$predict", {"artifact_id": model, "future": FUTURE})
+    assert problem["code"] == "artifact-not-a-model"
 
 
 @pytest.mark.parametrize("config_id", ["nonsense", 5, None, ["a"]])

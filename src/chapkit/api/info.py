@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any, ClassVar
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, EmailStr, Field, HttpUrl, model_serializer, model_validator
+from pydantic import BaseModel, ConfigDict, EmailStr, Field, HttpUrl, field_validator, model_serializer, model_validator
 from pydantic_core.core_schema import SerializerFunctionWrapHandler
 
 from chapkit.core.settings import Environment
@@ -90,6 +90,12 @@ class MLServiceInfo(ServiceInfo):
     contact: dict[str, str] | None = Field(default=None, exclude=True)
     license_info: dict[str, str] | None = Field(default=None, exclude=True)
     git_revision: str | None = Field(default=None, pattern=REVISION, description="From `GIT_REVISION`, if set.")
+
+    @field_validator("git_revision", mode="before")
+    @classmethod
+    def _ignore_empty(cls, value: Any) -> Any:
+        # What an unset build argument leaves in the environment.
+        return value or None
 
     @model_validator(mode="after")
     def _check_periods(self) -> "MLServiceInfo":

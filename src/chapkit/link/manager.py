@@ -12,6 +12,8 @@ from chapkit.core.ids import ULID
 from chapkit.core.query import Filter, Operator, Query
 from chapkit.link.repository import LinkRepository
 
+_IDS_PER_STATEMENT = 500
+
 
 class LinkManager:
     """Links, seen from both sides; works in the unit of work of its two managers."""
@@ -30,6 +32,8 @@ class LinkManager:
             ConflictError: It belongs to another configuration (`artifact-linked-elsewhere`).
         """
         await self._require_config(config_id)
+        # Nobody may give the artifact a parent meanwhile.
+        await self.artifacts.repository.lock_tree(alone=False)
         artifact = await self._require_artifact(artifact_id)
         if artifact.parent_id is not None:
             raise ValidationError(
@@ -63,10 +67,12 @@ class LinkManager:
         """Return the JSON of a configuration's root artifacts, without their contents."""
         await self._require_config(config_id)
         ids = await self.repository.artifacts_of(config_id)
-        if not ids:
-            return []
-        query = Query(filters=(Filter(("id",), Operator.IN, ",".join(ids)),))
-        return [item for _, item in await self.artifacts.render_list(query)]
+        rendered: list[bytes] = []
+        for start in range(0, len(ids), _IDS_PER_STATEMENT):
+            some = ",".join(ids[start : start + _IDS_PER_STATEMENT])
+            query = Query(filters=(Filter(("id",), Operator.IN, some),))
+            rendered += [item for _, item in await self.artifacts.render_list(query)]
+        return rendered
 
     async def find_config(self, artifact_id: ULID) -> Config | None:
         """Return the configuration of an artifact's tree, or `None`."""

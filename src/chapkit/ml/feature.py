@@ -1,5 +1,6 @@
 """Training and prediction as a feature of a service."""
 
+import inspect
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -85,8 +86,14 @@ class MLFeature(Feature):
     @asynccontextmanager
     async def lifespan(self, services: Services) -> AsyncGenerator[None]:
         """Let the runner prepare itself and clean up."""
-        await self.runner.on_init()
+        await _awaited(self.runner.on_init())
         try:
             yield
         finally:
-            await self.runner.on_cleanup()
+            await _awaited(self.runner.on_cleanup())
+
+
+async def _awaited(given: Any) -> None:
+    # Users write these methods as plain functions, too.
+    if inspect.isawaitable(given):
+        await given

@@ -138,7 +138,7 @@ def test_a_type_that_data_cannot_become_is_refused_with_function_and_parameter(f
 
 
 def test_an_annotation_that_cannot_be_resolved_is_refused_with_function_and_parameter() -> None:
-    with pytest.raises(ConfigurationError, match="'data' of .*train_for_the_checker_only") as caught:
+    with pytest.raises(ConfigurationError, match=r"'data' of .*train_for_the_checker_only") as caught:
         bind(later.train_for_the_checker_only)
     assert caught.value.code == "runner-annotation-unresolved"
 

@@ -64,7 +64,7 @@ def _create_configs() -> None:
         sa.Column("shape", sa.String(length=16), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
-    op.create_index("ix_configs_kind", "configs", ["kind"], unique=False)
+    op.create_index("ix_configs_kind", "configs", ["kind", "id"], unique=False)
     op.create_index("ix_configs_name", "configs", ["name"], unique=False)
     op.create_table(
         "config_artifacts",
