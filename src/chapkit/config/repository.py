@@ -40,7 +40,9 @@ _WINDOW = Prepared(
         .offset(bindparam("offset", type_=BigInteger)),
     )
 )
-_COUNT = Prepared(cast("Select[Any]", select(func.count()).select_from(Config).where(Config.kind == _kind)))
+_COUNT = Prepared(
+    cast("Select[Any]", select(func.count()).select_from(Config).where(Config.kind == _kind)), remember=True
+)
 _NO_LIMIT = 2**62
 
 

@@ -23,7 +23,7 @@ _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "p
 _ASYNC_DRIVERS = {
     "sqlite+aiosqlite": ("aiosqlite", None),
     "postgresql+asyncpg": ("asyncpg", "postgres"),
-    "postgresql+psycopg": ("psycopg", "postgres"),
+    "postgresql+psycopg": ("psycopg", "psycopg"),
 }
 
 

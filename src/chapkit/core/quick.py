@@ -25,12 +25,21 @@ class QuickReader(Protocol):
         """Return the rows, each with its values as they are stored."""
         ...
 
+    def fetch_remembered(self, sql: str, parameters: tuple[Any, ...]) -> Rows:
+        """Return the same; read again only when something was committed since."""
+        ...
+
 
 class Prepared:
-    """A statement whose parameters are named by `bindparam` and whose columns need no conversion."""
+    """A statement whose parameters are named by `bindparam` and whose columns need no conversion.
 
-    def __init__(self, statement: Select[Any]) -> None:
+    Args:
+        remember: Keep the rows until something is committed; for counts, which read a whole index.
+    """
+
+    def __init__(self, statement: Select[Any], *, remember: bool = False) -> None:
         self.statement = statement
+        self._remember = remember
 
     @cached_property
     def _compiled(self) -> tuple[str, tuple[str, ...]]:
@@ -43,7 +52,8 @@ class Prepared:
         if reader is not None and not session.in_transaction():
             sql, order = self._compiled
             try:
-                return reader.fetch(sql, tuple(parameters[name] for name in order))
+                values = tuple(parameters[name] for name in order)
+                return reader.fetch_remembered(sql, values) if self._remember else reader.fetch(sql, values)
             except sqlite3.OperationalError:
                 # Another process holds the file in a way that readers must wait for; the session knows how to.
                 pass

@@ -14,6 +14,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.util import await_only
 
+from chapkit.core.checkpoint import Checkpointer
 from chapkit.core.database import Database, parse_url
 from chapkit.core.errors import ConfigurationError
 from chapkit.core.inline import InlineConnection
@@ -30,8 +31,10 @@ _PRAGMAS = (
     "PRAGMA temp_store=MEMORY",
     "PRAGMA cache_size=-64000",
     "PRAGMA mmap_size=134217728",
+    "PRAGMA wal_autocheckpoint=10000",
 )
 _HOLDS_GATE = "chapkit_holds_gate"
+_MOST_REMEMBERED = 100
 
 
 def is_in_memory_url(url: str) -> bool:
@@ -60,6 +63,9 @@ class SqliteDatabase(Database):
         self._gate = asyncio.Lock()
         self._scans: AsyncEngine | None = None
         self._reader: sqlite3.Connection | None = None
+        self._checkpointer = Checkpointer(self.path)
+        self._counts: dict[tuple[str, tuple[Any, ...]], Rows] = {}
+        self._version: Any = None
         self._echo = bool(options.get("echo", False))
         if options.get("data_dir") is None:
             options["data_dir"] = self.path.parent / f"{self.path.stem}.data"
@@ -82,6 +88,17 @@ class SqliteDatabase(Database):
             self._reader = self._connect()
         return self._reader.execute(sql, parameters).fetchall()
 
+    def fetch_remembered(self, sql: str, parameters: tuple[Any, ...]) -> Rows:
+        """Return what `fetch` does; read again only after somebody, in whatever process, has committed."""
+        version = self.fetch("PRAGMA data_version", ())
+        if version != self._version or len(self._counts) >= _MOST_REMEMBERED:
+            self._counts.clear()
+            self._version = version
+        key = (sql, parameters)
+        if key not in self._counts:
+            self._counts[key] = self.fetch(sql, parameters)
+        return self._counts[key]
+
     async def close_session(self, session: AsyncSession) -> None:
         """Give the session's connection back, rolling back what is open."""
         if not self._is_scan(session):
@@ -92,6 +109,7 @@ class SqliteDatabase(Database):
 
     async def dispose(self) -> None:
         """Close every connection; a private file goes with it."""
+        await self._checkpointer.close()
         await super().dispose()
         if self._reader is not None:
             self._reader.close()
@@ -165,6 +183,7 @@ class SqliteDatabase(Database):
     def _open_gate(self, info: dict[Any, Any]) -> None:
         if info.pop(_HOLDS_GATE, False):
             self._gate.release()
+            self._checkpointer.count()
 
 
 class SqliteDatabaseBuilder:

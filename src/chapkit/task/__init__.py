@@ -1,0 +1,1 @@
+"""Functions and commands that run themselves; nothing is here before the task registry is built."""
