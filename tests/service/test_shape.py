@@ -204,7 +204,7 @@ async def test_the_same_application_can_be_started_again() -> None:
             assert (await client.get(f"{URL}/$names")).json() == ["a"]
 
 
-async def test_a_read_request_keeps_nothing_that_it_writes() -> None:
+async def test_a_read_request_that_writes_is_told_so() -> None:
     router = APIRouter()
 
     @router.get("/sneak")
@@ -213,7 +213,8 @@ async def test_a_read_request_keeps_nothing_that_it_writes() -> None:
         return {"written": True}
 
     async with serving(_app(routers=(router,))) as client:
-        assert (await client.get("/sneak")).status_code == 200
+        answer = await client.get("/sneak")
+        assert (answer.status_code, answer.json()["code"]) == (500, "scope-reads-only")
         assert (await client.get(f"{URL}/$names")).json() == []
 
 

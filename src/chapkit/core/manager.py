@@ -17,7 +17,7 @@ from chapkit.core.query import Query
 from chapkit.core.rendering import Rendering
 from chapkit.core.repository import BaseRepository
 from chapkit.core.schemas import EntityIn, EntityOut
-from chapkit.core.transactions import begin_write, emit, is_scoped
+from chapkit.core.transactions import begin_write, emit, is_scoped, require_writer
 
 ModelT = TypeVar("ModelT", bound=Entity)
 InSchemaT = TypeVar("InSchemaT", bound=EntityIn)
@@ -215,6 +215,7 @@ class BaseManager(
     async def unit_of_work(self) -> AsyncGenerator[None]:
         """Make what happens inside one transaction, also when no scope is there to commit it."""
         session = self.session
+        require_writer(session)
         if is_scoped(session) or session.info.get("unit_of_work"):
             yield
             return

@@ -42,21 +42,27 @@ class PlainTable:
             not self.mapper.relationships
             and self.mapper.inherits is None
             and self.mapper.polymorphic_on is None
+            and self.mapper.version_id_col is None
             and len(self.mapper.tables) == 1
-            and not self._has_listeners
+            and len(self.mapper.columns) == len(self._table.columns)
             and all(self._has_plain_default(column) for column in self._table.columns)
         )
 
-    @property
-    def _has_listeners(self) -> bool:
-        # Beside the one that sets the times; others may want to see a flush.
-        dispatch = self.mapper.dispatch
-        foreign = (dispatch.after_insert, dispatch.after_update, dispatch.before_delete, dispatch.after_delete)
-        return any(len(list(listeners)) for listeners in foreign) or len(list(dispatch.before_insert)) > 1
+    def _writes(self, session: AsyncSession) -> bool:
+        """Tell whether a row may be written past the flush: nobody must be waiting to see one."""
+        mapper, flush = self.mapper.dispatch, session.sync_session.dispatch
+        # Listeners come and go, so they are asked for every time; the two that set the times are ours.
+        ours = (mapper.before_insert, mapper.before_update)
+        foreign = (
+            *(mapper.after_insert, mapper.after_update, mapper.before_delete, mapper.after_delete),
+            *(flush.before_flush, flush.after_flush, flush.after_flush_postexec),
+        )
+        watched = any(len(list(listeners)) > 1 for listeners in ours) or any(list(listeners) for listeners in foreign)
+        return self.is_plain and not watched
 
     async def insert(self, session: AsyncSession, entity: Entity) -> bool:
         """Write a new entity; false where that has to be left to the session."""
-        connection = await _inline_connection(session) if self.is_plain and _is_idle(session) else None
+        connection = await _inline_connection(session) if self._writes(session) and _is_idle(session) else None
         if connection is None:
             return False
         self.mapper.dispatch.before_insert(self.mapper, None, inspect(entity))
@@ -73,7 +79,7 @@ class PlainTable:
     async def update(self, session: AsyncSession, entity: Entity) -> bool:
         """Write what was changed of an entity; false where that has to be left to the session."""
         alone = all(item is entity for item in session.dirty) and not session.new and not session.deleted
-        connection = await _inline_connection(session) if alone and self.is_plain else None
+        connection = await _inline_connection(session) if alone and self._writes(session) else None
         fields = set(inspect(entity).committed_state)
         if connection is None or not fields:
             return False
@@ -94,7 +100,7 @@ class PlainTable:
 
     async def delete(self, session: AsyncSession, entity: Entity) -> bool:
         """Delete the row of an entity; false where that has to be left to the session."""
-        connection = await _inline_connection(session) if self.is_plain and _is_idle(session) else None
+        connection = await _inline_connection(session) if self._writes(session) and _is_idle(session) else None
         if connection is None:
             return False
         await _execute(connection, self._delete, (entity.id,))
@@ -143,6 +149,8 @@ class PlainTable:
         return values
 
     def _has_plain_default(self, column: Column[Any]) -> bool:
+        if column.onupdate is not None or column.server_onupdate is not None:
+            return False
         default: Any = column.default
         if default is None:
             return column.server_default is None and column.computed is None and column.identity is None

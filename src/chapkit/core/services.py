@@ -12,7 +12,7 @@ from chapkit.core.database import Database
 from chapkit.core.database_errors import translate
 from chapkit.core.errors import ConfigurationError
 from chapkit.core.events import Event, EventHandler
-from chapkit.core.transactions import begin_write, bind_scope
+from chapkit.core.transactions import begin_write, bind_scope, require_writer
 
 T = TypeVar("T")
 
@@ -159,6 +159,8 @@ class Scope:
             await self._run_callbacks(error)
             return
         try:
+            if error is None and (self._session.new or self._session.dirty or self._session.deleted):
+                require_writer(self._session)
             if error is None and self.writes:
                 await self._session.commit()
         finally:

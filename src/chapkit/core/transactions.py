@@ -4,6 +4,7 @@ from typing import Protocol
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from chapkit.core.errors import ConfigurationError
 from chapkit.core.events import Event
 
 WRITE_OPTION = "chapkit_write"
@@ -13,6 +14,9 @@ _SCOPE = "scope"
 
 class EventSink(Protocol):
     """Takes the events of a transaction."""
+
+    writes: bool
+    """Whether what is done is committed."""
 
     async def emit(self, event: Event) -> None:
         """Tell everybody who cares, inside of the transaction."""
@@ -27,6 +31,21 @@ def bind_scope(session: AsyncSession, scope: EventSink) -> None:
 def is_scoped(session: AsyncSession) -> bool:
     """Tell whether a scope commits this session."""
     return _SCOPE in session.info
+
+
+def require_writer(session: AsyncSession) -> None:
+    """Refuse to write in a unit of work that only reads, where it would be lost.
+
+    Raises:
+        ConfigurationError: It was opened for reading (`scope-reads-only`).
+    """
+    scope = session.info.get(_SCOPE)
+    if scope is not None and not scope.writes:
+        raise ConfigurationError(
+            "This unit of work only reads, so nothing written in it would be kept; open scope.write() instead, "
+            "or use POST, PUT, PATCH or DELETE for a route that writes",
+            code="scope-reads-only",
+        )
 
 
 async def emit(session: AsyncSession, event: Event) -> None:

@@ -17,6 +17,5 @@ def require_match(request: Request, etag: str) -> None:
         raise PreconditionFailedError(
             "The entity was changed in the meantime; read it again and repeat the change",
             code="etag-mismatch",
-            expected=expected[:200],
             found=etag,
         )

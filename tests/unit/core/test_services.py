@@ -99,9 +99,10 @@ async def test_an_error_undoes_the_whole_scope(services: Services) -> None:
     assert await _names(services) == []
 
 
-async def test_what_a_read_scope_writes_is_not_kept(services: Services) -> None:
+async def test_a_read_scope_refuses_to_write(services: Services) -> None:
     async with services.scope.read() as scope:
-        await scope.get(ThingManager).create(ThingIn(name="a"))
+        with pytest.raises(ConfigurationError, match="only reads"):
+            await scope.get(ThingManager).create(ThingIn(name="a"))
     assert await _names(services) == []
 
 
