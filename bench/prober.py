@@ -61,6 +61,7 @@ class Prober:
         memory = [size for moment, size in self.memory if start <= moment <= end]
         return {
             "health_p50_ms": waits[len(waits) // 2] * 1e3,
+            "health_p99_ms": waits[int(len(waits) * 0.99)] * 1e3,
             "health_max_ms": waits[-1] * 1e3,
             "peak_mb": max(memory, default=tree_mb(self.pid)),
         }

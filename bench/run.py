@@ -14,7 +14,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from bench import artifacts, crud, ml, startup
+from sqlalchemy.exc import SQLAlchemyError
+
+from bench import artifacts, crud, jobs, jobs_site, ml, startup
 from bench.child import ChildError
 from bench.connection import UnexpectedAnswerError
 from bench.options import Options, Report, peer_on_both_sides
@@ -26,8 +28,16 @@ SECTIONS: dict[str, Callable[[Options], Report]] = {
     "crud": crud.run,
     "ml": ml.run,
     "artifacts": artifacts.run,
+    "jobs-submit": jobs.run_submit,
+    "jobs-drain": jobs.run_drain,
+    "jobs-wait": jobs.run_wait,
+    "jobs-page": jobs.run_page,
+    "jobs-recovery": jobs_site.run_recovery,
+    "jobs-idle": jobs_site.run_idle,
+    "jobs-trainings": jobs_site.run_trainings,
 }
-FAILURES = (StartError, ChildError, ImportError, OSError, UnexpectedAnswerError, crud.WrongAnswerError)
+GROUPS = {"jobs": [name for name in SECTIONS if name.startswith("jobs-")]}
+FAILURES = (StartError, ChildError, ImportError, OSError, UnexpectedAnswerError, crud.WrongAnswerError, SQLAlchemyError)
 PACKAGES = ("fastapi", "starlette", "pydantic", "sqlalchemy", "aiosqlite", "uvicorn", "uvloop", "httptools")
 
 
@@ -35,7 +45,7 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one short round of everything")
-    parser.add_argument("--only", action="append", choices=SECTIONS, help="a section to run, repeatable")
+    parser.add_argument("--only", action="append", choices=[*SECTIONS, *GROUPS], help="a section to run, repeatable")
     parser.add_argument("--out", type=Path, help="where the JSON goes (default: bench/results/<date>.json)")
     return parser.parse_args(given)
 
@@ -47,7 +57,7 @@ def main(given: Sequence[str] | None = None) -> int:
     reports: list[Report] = []
     with tempfile.TemporaryDirectory(prefix="chapkit-bench-") as directory:
         options = Options(Path(directory), quick=chosen.quick)
-        for name in chosen.only or SECTIONS:
+        for name in wanted(chosen.only):
             print(f"{name} ...", file=sys.stderr, flush=True)
             try:
                 report = SECTIONS[name](options)
@@ -63,6 +73,11 @@ def main(given: Sequence[str] | None = None) -> int:
         print(f"\n{name} failed: {reason}", file=sys.stderr)
     print(f"\n{write(result, chosen.out)}")
     return 1 if result["failed"] else 0
+
+
+def wanted(only: Sequence[str] | None) -> list[str]:
+    """Return the sections to run, in order."""
+    return [name for given in only or SECTIONS for name in GROUPS.get(given, [given])]
 
 
 def machine() -> dict[str, Any]:

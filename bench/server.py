@@ -51,7 +51,7 @@ class Server:
         self.port = free_port()
         self.seconds_to_healthy = 0.0
         url = f"sqlite+aiosqlite:///{directory / 'bench.db'}"
-        self._environment = environment(BENCH_DATABASE_URL=url, **variables)
+        self._environment = environment(**{"BENCH_DATABASE_URL": url, **variables})
         self._command = [sys.executable, "-m", "uvicorn", target, "--port", str(self.port), *UVICORN]
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -65,6 +65,12 @@ class Server:
     def connect(self) -> Connection:
         """Open a connection to the server."""
         return Connection(self.port)
+
+    def kill(self) -> None:
+        """End the server without giving it a chance to say goodbye."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
 
     def __enter__(self) -> Self:
         started = time.perf_counter()

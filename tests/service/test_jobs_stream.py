@@ -73,10 +73,10 @@ async def test_the_interval_of_older_clients_is_checked(database_url: str) -> No
 
 async def test_a_stream_of_a_deleted_job_says_so(database_url: str) -> None:
     held = Held()
-    app = application(JobFeature(shutdown_timeout=0.0), HandlersFeature((held,)), url=database_url)
+    app = application(JobFeature(max_concurrency=0), HandlersFeature((held,)), url=database_url)
     async with serving(app) as client:
         system = JobSystem(app.state.services)
-        job = await system.submit("test.held", queue="elsewhere")
+        job = await system.submit("test.held")
         streaming = asyncio.create_task(client.get(f"/api/v1/jobs/{job.id}/$stream"))
         while not system.runtime.hub.watched:
             await asyncio.sleep(0)

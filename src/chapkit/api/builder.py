@@ -13,6 +13,7 @@ from chapkit.api.hooks import Hook
 from chapkit.api.info import InfoFeature, ServiceInfo
 from chapkit.config.schemas import BaseConfig
 from chapkit.core.database import Database, parse_url
+from chapkit.core.durability import Durability, check_durability
 from chapkit.core.errors import ConfigurationError
 from chapkit.core.models import Base
 from chapkit.ops.database import DatabaseFeature
@@ -24,6 +25,7 @@ from chapkit.web.feature import CrudPermissions, Feature
 if TYPE_CHECKING:
     from chapkit.artifact.hierarchy import ArtifactHierarchy
     from chapkit.data.frame import DataFrame
+    from chapkit.job.retention import Retention
     from chapkit.ml.runner import ModelRunner
 
 IN_MEMORY = "sqlite+aiosqlite:///:memory:"
@@ -68,11 +70,13 @@ class ServiceBuilder:
         pool_recycle: int = 3600,
         pool_pre_ping: bool = True,
         data_dir: str | Path | None = None,
+        durability: Durability = "process",
     ) -> Self:
         """Choose the database: a URL, a `Database` that you open and close yourself, or nothing for memory.
 
         Args:
             data_dir: Where large contents lie; beside the SQLite file, or `./data`, if not given.
+            durability: What a commit on SQLite survives: the end of the process, or with `power` a power cut as well.
         """
         options = {
             "pool_size": pool_size,
@@ -80,9 +84,16 @@ class ServiceBuilder:
             "pool_recycle": pool_recycle,
             "pool_pre_ping": pool_pre_ping,
             "data_dir": data_dir,
+            "durability": check_durability(durability),
         }
         entities = self._entities()
         if isinstance(url_or_instance, Database):
+            if durability == "power" and url_or_instance.durability == "process":
+                raise ConfigurationError(
+                    "This Database was built to survive the end of the process only; build it with "
+                    "SqliteDatabaseBuilder.from_file(...).with_durability('power')",
+                    code="durability-misplaced",
+                )
             return self.with_feature(DatabaseFeature(instance=url_or_instance, entities=entities))
         if url_or_instance is not None and not isinstance(url_or_instance, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"Expected str, Database, or None; found {type(url_or_instance).__name__}")
@@ -157,17 +168,40 @@ class ServiceBuilder:
     def with_jobs(
         self,
         *,
+        workers: int | None = None,
+        queues: Mapping[str, int | None] | None = None,
+        max_waiting: int | None = None,
+        retention: "Retention | None" = None,
         prefix: str = "/api/v1/jobs",
         tags: Sequence[str] = ("Jobs",),
         max_concurrency: int | None = None,
         shutdown_timeout: float = 10.0,
     ) -> Self:
-        """Run jobs that survive the process; `max_concurrency` at once."""
+        """Run jobs that survive the process.
+
+        Args:
+            workers: Jobs that run at once in this process, 4 if left out; 0 where `chapkit worker` runs them.
+            queues: Queues beside `default`, each with the number of its jobs that may run at once in all processes.
+            max_waiting: Jobs that may wait in one queue; further ones are refused with 429.
+            retention: How long jobs are kept that have ended; 90 days and 100,000 jobs, if left out.
+            prefix: Where the routes are.
+            tags: Under which they stand in the API's description.
+            max_concurrency: The name of `workers` in earlier releases.
+            shutdown_timeout: Seconds that running jobs get to end before they are put back.
+        """
+        from chapkit.job.engine import DEFAULT_SLOTS
         from chapkit.job.feature import JobFeature
+        from chapkit.job.retention import Retention
 
         return self.with_feature(
             JobFeature(
-                max_concurrency=max_concurrency, prefix=prefix, tags=tuple(tags), shutdown_timeout=shutdown_timeout
+                max_concurrency=(max_concurrency or DEFAULT_SLOTS) if workers is None else workers,
+                queues=dict(queues or {}),
+                max_waiting=max_waiting,
+                retention=retention or Retention(),
+                prefix=prefix,
+                tags=tuple(tags),
+                shutdown_timeout=shutdown_timeout,
             )
         )
 

@@ -16,20 +16,26 @@ def run_app(
     workers: int | None = None,
     reload: bool | None = None,
     log_level: str | None = None,
+    graceful_timeout: int | None = None,
     **uvicorn_options: Any,
 ) -> None:
-    """Serve until stopped; what is not given comes from `HOST`, `PORT`, `WORKERS` and `LOG_LEVEL`.
+    """Serve until stopped; what is not given comes from `HOST`, `PORT`, `WORKERS`, `LOG_LEVEL`, `GRACEFUL_TIMEOUT`.
 
     Args:
         app: The application, or `"module:attribute"`; more than one worker and `reload` need the latter.
+        graceful_timeout: Seconds that open requests get to end once the service is asked to stop (10).
     """
     # Lazy: only who serves needs the server.
     import uvicorn
 
     environment = Environment()
-    settings = ServerSettings.from_environment(environment, host=host, port=port, workers=workers, log_level=log_level)
+    settings = ServerSettings.from_environment(
+        environment, host=host, port=port, workers=workers, log_level=log_level, graceful_timeout=graceful_timeout
+    )
     configure_logging(Environment({**environment.values, "LOG_LEVEL": settings.log_level}))
     is_name = isinstance(app, str)
+    # Without a limit, uvicorn waits for ever for a stream that nobody closes.
+    uvicorn_options.setdefault("timeout_graceful_shutdown", settings.graceful_timeout)
     several = settings.workers if is_name else 1
     uvicorn.run(
         app,

@@ -21,6 +21,7 @@ from chapkit.core.models import Base
 from chapkit.core.services import Scope, Services
 from chapkit.core.workers import Worker
 from chapkit.job.models import Job
+from chapkit.job.references import JobReferences
 from chapkit.web.dependencies import provided
 from chapkit.web.feature import CrudPermissions, Feature
 
@@ -49,6 +50,10 @@ class ArtifactFeature(Feature):
         references.add(select(Artifact.sha256))
         # Jobs lie below and cannot say so themselves; their table always exists.
         references.add(select(Job.payload_blob).where(Job.payload_blob.is_not(None)))
+        jobs = services.find(JobReferences) or JobReferences()
+        # What made an artifact is part of its lineage; a job is told its artifact's identifier when it is submitted.
+        jobs.add(select(Job.id).join(Artifact, Artifact.id == Job.artifact_id))
+        services.add(JobReferences, jobs)
         services.add(ContentStorage, storage)
         services.add(BlobReferences, references)
         services.add(ArtifactGuards, services.find(ArtifactGuards) or ArtifactGuards())

@@ -15,7 +15,9 @@ from typing import BinaryIO
 from anyio import to_thread
 
 from chapkit.artifact.stores import CHUNK, BlobRef, corrupt, missing, verified
+from chapkit.core.durability import make_folder, sync_file, sync_folder
 from chapkit.core.errors import ChapkitError, StorageFullError
+from chapkit.core.faults import reach
 
 _is_name = re.compile(r"[0-9a-f]{64}").fullmatch
 _TEMPORARY = ".new-"
@@ -33,7 +35,7 @@ class FileBlobStore:
         """Keep the bytes; those that are there already count as new for `list_older_than`."""
         if isinstance(content, bytes):
             return await to_thread.run_sync(self._put_bytes, content)
-        writer = await to_thread.run_sync(_Writer, self.root)
+        writer = await to_thread.run_sync(_Writer, self.root, self.root)
         try:
             async for part in content:
                 await to_thread.run_sync(writer.write, part)
@@ -86,7 +88,7 @@ class FileBlobStore:
         ref = BlobRef.of(content)
         if self._touch(ref):
             return ref
-        writer = _Writer(self._path(ref.sha256).parent)
+        writer = _Writer(self.root, self._path(ref.sha256).parent)
         try:
             writer.write(content)
             return self._finish(writer)
@@ -106,7 +108,11 @@ class FileBlobStore:
         try:
             # The file system's own clock lags behind by some milliseconds.
             os.utime(path, ns=(now, now))
-            return path.stat().st_size == ref.size
+            if path.stat().st_size != ref.size:
+                return False
+            # Whoever has just put it here may not have come to this yet.
+            sync_folder(path.parent)
+            return True
         except OSError:
             # Not there, or not ours: writing it (anew) tells what is wrong, if something is.
             return False
@@ -129,7 +135,9 @@ class FileBlobStore:
         # Out of the way first, looked at second: a put that touches it in between either is seen or writes it anew.
         condemned = path.with_name(f"{_CONDEMNED}{path.name}-{secrets.token_hex(8)}")
         try:
+            reach("blob.before-removal")
             path.rename(condemned)
+            reach("blob.condemned")
             if older_than is not None and condemned.stat().st_mtime >= older_than.timestamp():
                 condemned.rename(path)
                 return False
@@ -157,11 +165,12 @@ class FileBlobStore:
 class _Writer:
     """A file that gets its name when all is in it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, root: Path, folder: Path) -> None:
         self._path = folder / f"{_TEMPORARY}{secrets.token_hex(8)}"
         self._hash = hashlib.sha256()
         self._size = 0
         try:
+            make_folder(root)
             folder.mkdir(parents=True, exist_ok=True)
             self._file = self._path.open("xb", buffering=0)
         except OSError as error:
@@ -174,6 +183,7 @@ class _Writer:
         try:
             while view:
                 view = view[self._file.write(view) or 0 :]
+                reach("blob.written")
         except OSError as error:
             raise _translate(error) from error
 
@@ -182,13 +192,15 @@ class _Writer:
 
     def move_to(self, target: Path, root: Path) -> None:
         try:
-            os.fsync(self._file.fileno())
+            sync_file(self._file.fileno())
             self._file.close()
             target.parent.mkdir(parents=True, exist_ok=True)
+            reach("blob.before-rename")
             os.replace(self._path, target)
+            reach("blob.after-rename")
             # The row that names the file is committed next, so the name has to be safe as well.
             for folder in (target.parent, target.parent.parent, root):
-                _sync_folder(folder)
+                sync_folder(folder)
         except OSError as error:
             raise _translate(error) from error
 
@@ -227,14 +239,6 @@ def _files(folder: Path) -> Iterable["os.DirEntry[str]"]:
             yield from _files(Path(entry.path))
         else:
             yield entry
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _translate(error: OSError) -> ChapkitError:

@@ -15,6 +15,7 @@ from chapkit.artifact.schemas import GENERIC, ArtifactIn, ArtifactOut
 from chapkit.artifact.signing import Signer
 from chapkit.artifact.stores import BlobStore, CompositeBlobStore, DatabaseBlobStore
 from chapkit.core.errors import ConflictError
+from chapkit.core.faults import reach
 from chapkit.core.ids import ULID
 
 
@@ -65,7 +66,10 @@ class ArtifactManager(ArtifactReader):
     ) -> Artifact:
         """Write the row of a prepared content."""
         data = ReadyData(type, plain_metadata(metadata), prepared)
-        return await self.create_entity(ArtifactIn(id=id, tags=list(tags), parent_id=parent_id, data=data))
+        reach("artifact.between-blob-and-row")
+        artifact = await self.create_entity(ArtifactIn(id=id, tags=list(tags), parent_id=parent_id, data=data))
+        reach("artifact.recorded")
+        return artifact
 
     async def store(
         self,

@@ -10,7 +10,9 @@ from functools import cached_property
 from pathlib import Path
 
 from chapkit.artifact.stores import BlobRef
+from chapkit.core.durability import make_folder, sync_folder
 from chapkit.core.errors import ConfigurationError, IntegrityError
+from chapkit.core.faults import reach
 
 KEY_FILE = "signing.key"
 PRODUCER = "chapkit.artifact"
@@ -66,10 +68,11 @@ def load_key(path: Path) -> bytes:
     """Return the key in the file, which is made if it is not there; processes that do so at once get the same one."""
     with suppress(FileNotFoundError):
         return _read(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     fresh = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
     try:
         _write(fresh, secrets.token_hex(_KEY_BYTES).encode())
+        reach("signing.before-key")
         try:
             # A link appears whole or not at all, and never takes the place of another.
             os.link(fresh, path)
@@ -77,6 +80,9 @@ def load_key(path: Path) -> bytes:
             pass
         except OSError:
             _write_in_place(path, fresh.read_bytes())
+        reach("signing.after-key")
+        # Without it a power cut could take the key and leave what it has signed.
+        sync_folder(path.parent)
     finally:
         fresh.unlink(missing_ok=True)
     return _read(path)

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from chapkit.artifact.models import Blob
 from chapkit.core.clock import utc_now
 from chapkit.core.errors import IntegrityError, NotFoundError
+from chapkit.core.faults import reach
 from chapkit.core.transactions import begin_write
 
 SMALL = 64 * 1024
@@ -83,6 +84,7 @@ class DatabaseBlobStore:
         await begin_write(self._session)
         values = {"sha256": ref.sha256, "size": ref.size, "content": data, "created_at": utc_now()}
         await self._session.execute(_upsert(self._session.get_bind().dialect.name), values)
+        reach("blob.row-written")
         return ref
 
     async def read(self, sha256: str) -> bytes:

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from chapkit.artifact.storage import ContentStorage
 from chapkit.artifact.stores import DatabaseBlobStore
 from chapkit.core.clock import Clock, SystemClock
+from chapkit.core.faults import reach
 from chapkit.core.logging import get_logger
 from chapkit.core.services import Services
 
@@ -61,7 +62,9 @@ class BlobSweeper:
             async with self._services.scope.read() as scope:
                 unnamed = await self._unnamed(scope.session, batch)
             for sha256 in unnamed:
+                reach("sweep.before-file")
                 removed += await self._storage.large.delete(sha256, moment)
+                reach("sweep.after-file")
         return removed
 
     async def _sweep_database(self, batch: Sequence[str], moment: datetime) -> int:
@@ -71,6 +74,7 @@ class BlobSweeper:
             return 0
         async with self._services.scope.write() as scope:
             store = DatabaseBlobStore(scope.session)
+            reach("sweep.before-rows")
             # Asked again, because only a writer sees what nobody can change any more.
             return sum([await store.delete(sha256, moment) for sha256 in await self._unnamed(scope.session, unnamed)])
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from chapkit.client.errors import ConnectionFailed as ConnectionFailed
     from chapkit.client.errors import Forbidden as Forbidden
     from chapkit.client.errors import Invalid as Invalid
+    from chapkit.client.errors import JobCanceled as JobCanceled
+    from chapkit.client.errors import JobFailed as JobFailed
+    from chapkit.client.errors import JobTimedOut as JobTimedOut
     from chapkit.client.errors import NoAnswer as NoAnswer
     from chapkit.client.errors import NotFound as NotFound
     from chapkit.client.errors import PreconditionFailed as PreconditionFailed
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     from chapkit.client.errors import Unauthorized as Unauthorized
     from chapkit.client.errors import Unavailable as Unavailable
     from chapkit.client.errors import UnexpectedAnswer as UnexpectedAnswer
+    from chapkit.client.jobs import AsyncJobs as AsyncJobs
+    from chapkit.client.jobs import Jobs as Jobs
     from chapkit.client.resource import AsyncResource as AsyncResource
     from chapkit.client.resource import Resource as Resource
     from chapkit.client.retries import Retries as Retries
@@ -41,6 +46,9 @@ _MODULES = {
         "ConnectionFailed",
         "Forbidden",
         "Invalid",
+        "JobCanceled",
+        "JobFailed",
+        "JobTimedOut",
         "NoAnswer",
         "NotFound",
         "PreconditionFailed",
@@ -52,6 +60,7 @@ _MODULES = {
         "Unavailable",
         "UnexpectedAnswer",
     ),
+    "jobs": ("AsyncJobs", "Jobs"),
     "resource": ("AsyncResource", "Resource"),
     "retries": ("Retries",),
     "system": ("ServiceDescription", "SystemDescription"),

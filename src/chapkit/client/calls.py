@@ -12,23 +12,26 @@ from pydantic_core import PydanticSerializationError, to_json
 from chapkit.client.errors import ClientError, UnexpectedAnswer
 
 ResultT = TypeVar("ResultT")
+ResultT_co = TypeVar("ResultT_co", covariant=True)
 Parameters: TypeAlias = tuple[tuple[str, str], ...]
 Body: TypeAlias = Any
 """A mapping, a Pydantic model, or a list of these."""
 
 
 @dataclass(frozen=True)
-class Call(Generic[ResultT]):
+class Call(Generic[ResultT_co]):
     """One request and the reader of its answer."""
 
     method: str
     path: str
-    read: Callable[[httpx.Response], ResultT]
+    read: Callable[[httpx.Response], ResultT_co]
     params: Parameters = ()
     content: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     accepted: frozenset[int] = frozenset()
     """Statuses beside 2xx that are answers to read and no errors."""
+    waits: float = 0.0
+    """Seconds that the service may let the answer wait, beyond what the client's own limit grants."""
 
     def request(self, client: httpx.Client | httpx.AsyncClient) -> httpx.Request:
         """Return the request as `client` would send it."""
@@ -36,7 +39,12 @@ class Call(Generic[ResultT]):
         if self.content is not None:
             headers.setdefault("Content-Type", "application/json")
         return client.build_request(
-            self.method, self.path, params=self.params or None, content=self.content, headers=headers
+            self.method,
+            self.path,
+            params=self.params or None,
+            content=self.content,
+            headers=headers,
+            timeout=_longer(client.timeout, self.waits),
         )
 
 
@@ -97,6 +105,12 @@ def etag_of(response: httpx.Response) -> str:
 def if_match(etag: str | None) -> dict[str, str]:
     """Return the headers that make a change depend on the state being the one of `etag`."""
     return {} if etag is None else {"If-Match": etag}
+
+
+def _longer(limits: httpx.Timeout, seconds: float) -> httpx.Timeout:
+    if limits.read is None or not seconds:
+        return limits
+    return httpx.Timeout(connect=limits.connect, read=limits.read + seconds, write=limits.write, pool=limits.pool)
 
 
 def _spell(value: Any) -> str:

@@ -8,6 +8,7 @@ import httpx
 
 from chapkit.client.configs import AsyncConfigs, Configs
 from chapkit.client.inprocess import AppTransport, AsgiApp, ThreadedAppTransport
+from chapkit.client.jobs import AsyncJobs, Jobs
 from chapkit.client.retries import Retries
 from chapkit.client.system import AsyncSystem, ServiceDescription, System
 from chapkit.client.transport import AsyncHttpTransport, HttpTransport
@@ -47,6 +48,7 @@ class Client:
         )
         self.transport = HttpTransport(http, retries or Retries())
         self.configs: Configs[BaseConfig] = Configs(self.transport, BaseConfig)
+        self.jobs = Jobs(self.transport)
         self.system = System(self.transport)
 
     def health(self) -> HealthStatus:
@@ -105,6 +107,7 @@ class AsyncClient:
         )
         self.transport = AsyncHttpTransport(http, retries or Retries())
         self.configs: AsyncConfigs[BaseConfig] = AsyncConfigs(self.transport, BaseConfig)
+        self.jobs = AsyncJobs(self.transport)
         self.system = AsyncSystem(self.transport)
 
     async def health(self) -> HealthStatus:

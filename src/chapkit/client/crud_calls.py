@@ -26,7 +26,8 @@ OutT = TypeVar("OutT", bound=EntityOut)
 Filters: TypeAlias = str | Iterable[str]
 """One `field:op:value`, or several that must all hold."""
 Many: TypeAlias = list[OutT]
-_GONE = frozenset({404})
+GONE = frozenset({404})
+"""What a deletion is answered with when the thing is not there."""
 
 
 class CrudCalls(Generic[OutT]):
@@ -85,10 +86,10 @@ class CrudCalls(Generic[OutT]):
         return Call(
             "DELETE",
             self.path(id),
-            _deleted,
+            deleted,
             parameters([("cascade", cascade)]),
             headers=if_match(etag),
-            accepted=_GONE,
+            accepted=GONE,
         )
 
     def create_many(self, items: Iterable[Body], partial: bool) -> Call[BulkOperationResult[OutT]]:
@@ -125,8 +126,9 @@ def _next_cursor(response: httpx.Response) -> str | None:
     return httpx.URL(following["url"]).params.get("cursor") if following else None
 
 
-def _deleted(response: httpx.Response) -> None:
+def deleted(response: httpx.Response) -> None:
+    """Read the answer to a deletion, which is to be sent with `accepted=GONE`."""
     # Gone after a lost answer: the attempt that got no answer deleted it.
-    if response.status_code in _GONE and not response.extensions.get(LOST):
+    if response.status_code in GONE and not response.extensions.get(LOST):
         raise error_of(response)
     nothing(response)

@@ -3,6 +3,9 @@
 ClientError
 ├── ConnectionFailed        nobody answers
 ├── TimedOut                no answer in time
+│   └── JobTimedOut         the job has not ended in time
+├── JobFailed               the job that was waited for failed
+├── JobCanceled             the job that was waited for was canceled
 ├── UnexpectedAnswer        the answer is not what such a service sends
 └── ApiError                the service said no
     ├── Invalid             400, 422
@@ -25,6 +28,7 @@ from typing import Any, cast
 import httpx
 
 from chapkit.core.errors import ChapkitError
+from chapkit.job.schemas import JobRecord
 
 _EXCERPT = 200
 _MEMBERS = frozenset({"type", "title", "status", "code", "detail", "instance", "trace_id"})
@@ -49,6 +53,34 @@ class ConnectionFailed(NoAnswer):
 
 class TimedOut(NoAnswer):
     """The service did not answer in time."""
+
+
+class JobTimedOut(TimedOut):
+    """The job has not ended in time; it goes on."""
+
+    def __init__(self, record: JobRecord, timeout: float) -> None:
+        self.record = record
+        done = "" if record.progress is None else f", {record.progress:.0%} done"
+        detail = f"Job {record.id} is still {record.status.value} after {timeout:g} s{done}; it goes on, wait again"
+        super().__init__(detail, code="job-not-ended")
+
+
+class JobFailed(ClientError):
+    """The job failed."""
+
+    def __init__(self, record: JobRecord) -> None:
+        self.record = record
+        self.error = record.error
+        self.error_code = record.error_code
+        super().__init__(f"Job {record.id} failed: {record.error or record.error_code}", code="job-failed")
+
+
+class JobCanceled(ClientError):
+    """The job was canceled."""
+
+    def __init__(self, record: JobRecord) -> None:
+        self.record = record
+        super().__init__(f"Job {record.id} was canceled", code="job-canceled")
 
 
 class UnexpectedAnswer(ClientError):

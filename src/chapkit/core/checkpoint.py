@@ -5,6 +5,7 @@ import contextlib
 import sqlite3
 from pathlib import Path
 
+from chapkit.core.faults import reach
 from chapkit.core.logging import get_logger
 
 EVERY = 200
@@ -35,7 +36,9 @@ class Checkpointer:
         """Carry over what no reader needs any more; blocks."""
         try:
             with contextlib.closing(sqlite3.connect(self._path, timeout=0)) as connection:
+                reach("checkpoint.before")
                 connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+                reach("checkpoint.after")
         except sqlite3.Error as error:
             # The next one will do, or SQLite itself.
             get_logger("chapkit.database").warning("database.checkpoint_failed", error=str(error))

@@ -1,12 +1,12 @@
 """A database: its engine, its sessions, its tables."""
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Table, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy import URL, Dialect, Table, event, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
     AsyncSession,
@@ -15,7 +15,9 @@ from sqlalchemy.ext.asyncio import (
 )
 
 from chapkit._extras import requires_extra
-from chapkit.core.errors import ConfigurationError
+from chapkit.core.database_errors import translate
+from chapkit.core.durability import Durability, check_durability
+from chapkit.core.errors import ConfigurationError, StorageFullError, UnavailableError
 from chapkit.core.migrate import Migration
 from chapkit.core.transactions import WRITE_OPTION
 
@@ -72,7 +74,9 @@ class Database:
         pool_recycle: int = 3600,
         pool_pre_ping: bool = True,
         data_dir: Path | str | None = None,
+        durability: str = "process",
     ) -> None:
+        check_durability(durability)
         self.url = url
         self.alembic_dir = alembic_dir
         self.auto_migrate = auto_migrate
@@ -92,13 +96,28 @@ class Database:
         """Name of the database in use: `sqlite` or `postgresql`."""
         return self.engine.dialect.name
 
+    @property
+    def durability(self) -> Durability:
+        """What a commit survives; a server decides that by itself."""
+        return "server"
+
     async def init(self, tables: Iterable[Table] | None = None) -> None:
         """Bring the schema up to date; several processes may do so at once.
 
         Args:
             tables: The user's tables to create where they are missing; all that are mapped, if not given.
+
+        Raises:
+            UnavailableError: The database cannot be reached, or not be written to.
+            StorageFullError: There is no room for it.
         """
-        await Migration(self.engine, self.alembic_dir, self.auto_migrate).run(tables)
+        try:
+            await Migration(self.engine, self.alembic_dir, self.auto_migrate).run(tables)
+        except SQLAlchemyError as error:
+            explained = translate(error)
+            if isinstance(explained, UnavailableError | StorageFullError):
+                raise explained from error
+            raise
 
     @asynccontextmanager
     async def session(self) -> AsyncGenerator[AsyncSession]:
@@ -141,6 +160,16 @@ class Database:
 
     def _create_engine(self, url: URL, *, echo: bool, **pool: Any) -> AsyncEngine:
         try:
-            return create_async_engine(url, echo=echo, hide_parameters=True, **pool)
+            engine = create_async_engine(url, echo=echo, hide_parameters=True, **pool)
         except NoSuchModuleError as error:
             raise _url_error(self.url) from error
+        event.listen(engine.sync_engine, "do_connect", _connect)
+        return engine
+
+
+def _connect(dialect: Dialect, record: object, arguments: Sequence[Any], options: Mapping[str, Any]) -> Any:
+    try:
+        return dialect.connect(*arguments, **options)
+    except OSError as error:
+        # Drivers differ in whether they make an error of the database of it.
+        raise OperationalError("CONNECT", None, error, hide_parameters=True) from error

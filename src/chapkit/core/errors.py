@@ -13,6 +13,7 @@
     ├── TooLargeError                too-large
     ├── UnsupportedMediaTypeError    unsupported-media-type
     ├── RangeNotSatisfiableError     range-not-satisfiable
+    ├── TooManyRequestsError         too-many-requests
     ├── UnavailableError             unavailable
     │   └── DatabaseBusyError        unavailable
     ├── StorageFullError             storage-full
@@ -125,6 +126,16 @@ class RangeNotSatisfiableError(ChapkitError):
     """The range that was asked for lies outside of the content."""
 
     kind = "range-not-satisfiable"
+
+
+class TooManyRequestsError(ChapkitError):
+    """More was asked for than the service takes on now; `retry_after` says in how many seconds to try again."""
+
+    kind = "too-many-requests"
+
+    def __init__(self, detail: str | None = None, *, retry_after: int = 1, **options: Any) -> None:
+        super().__init__(detail, retry_after=retry_after, **options)
+        self.retry_after = retry_after
 
 
 class UnavailableError(ChapkitError):

@@ -7,7 +7,7 @@ several times as long. Scans, exports and migrations use connections with a thre
 import asyncio
 import sqlite3
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import aiosqlite
@@ -34,6 +34,20 @@ class InlineConnection(aiosqlite.Connection):
         if self._connection is None:
             raise ValueError("Connection closed")
         await self._execute(self._connection.execute, sql, parameters)
+
+    async def fetch(self, sql: str, parameters: tuple[Any, ...]) -> list[Any]:
+        """Execute one statement and return its rows."""
+        if self._connection is None:
+            raise ValueError("Connection closed")
+        cursor = await self._execute(self._connection.execute, sql, parameters)
+        rows: list[Any] = cursor.fetchall()
+        return rows
+
+    async def run_many(self, sql: str, parameters: Sequence[tuple[Any, ...]]) -> None:
+        """Execute one statement for each of several sets of parameters."""
+        if self._connection is None:
+            raise ValueError("Connection closed")
+        await self._execute(self._connection.executemany, sql, parameters)
 
     async def close(self) -> None:
         """Close the connection."""

@@ -3,7 +3,9 @@
 import logging
 import sys
 import traceback
-from typing import Any, cast
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from typing import Any, TypeAlias, cast
 
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
@@ -13,6 +15,11 @@ from chapkit.core.settings import Environment
 _SERVER_LOGGERS = ("uvicorn", "uvicorn.error", "gunicorn.error")
 _ACCESS_LOGGERS = ("uvicorn.access", "gunicorn.access")
 _HANDLER_NAME = "chapkit"
+
+LogSink: TypeAlias = Callable[[str, Mapping[str, Any]], None]
+"""Takes the level of a line and its values; the text is `event`."""
+LOG_SINK: ContextVar[LogSink | None] = ContextVar("chapkit_log_sink", default=None)
+"""Who else takes the lines that are logged in this context, besides where they go anyway."""
 
 
 def get_logger(name: str | None = None) -> FilteringBoundLogger:
@@ -45,6 +52,17 @@ def reset_request_context() -> None:
     structlog.contextvars.clear_contextvars()
 
 
+def offer_line(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """Hand a line to the sink of its context: a processor of structlog, for chains that chapkit did not set up.
+
+    It belongs behind what adds the level and before what renders exceptions and the line.
+    """
+    sink = LOG_SINK.get()
+    if sink is not None:
+        sink(str(event.get("level", method)), event)
+    return event
+
+
 def configure_logging(environment: Environment | None = None) -> None:
     """Set up structlog by `LOG_FORMAT` (`console` or `json`) and `LOG_LEVEL`.
 
@@ -55,7 +73,7 @@ def configure_logging(environment: Environment | None = None) -> None:
     as_json = env.text("LOG_FORMAT", default="console") == "json"
     level = logging.getLevelNamesMapping().get((env.text("LOG_LEVEL") or "INFO").upper(), logging.INFO)
     structlog.configure(
-        processors=[*_common_processors(), _renderer(as_json)],
+        processors=[*_common_processors(), offer_line, _render_exception, _renderer(as_json)],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stdout),
         cache_logger_on_first_use=False,
@@ -69,7 +87,6 @@ def _common_processors() -> list[Processor]:
         _name_logger,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _render_exception,
     ]
 
 
@@ -97,7 +114,7 @@ def _route_standard_logging(level: int, as_json: bool) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _renderer(as_json)],
-            foreign_pre_chain=[*_common_processors(), structlog.stdlib.add_logger_name],
+            foreign_pre_chain=[*_common_processors(), _render_exception, structlog.stdlib.add_logger_name],
         )
     )
     root = logging.getLogger()

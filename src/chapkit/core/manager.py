@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from chapkit.core.errors import ConflictError, NotFoundError
 from chapkit.core.events import EntityDeleted, EntityDeleting, EntitySaved, Event
+from chapkit.core.faults import reach
 from chapkit.core.hooks import LifecycleHooks
 from chapkit.core.ids import ULID
 from chapkit.core.manager_port import Manager
@@ -94,6 +95,7 @@ class BaseManager(
                 entity.id = data.id
             await self.pre_save(entity, data)
             await self.repository.insert(entity)
+            reach("entity.inserted")
             await self.post_save(entity)
             await self._emit(EntitySaved(entity, created=True))
         return entity
@@ -118,6 +120,7 @@ class BaseManager(
                 if not _same(before, getattr(entity, name))
             }
             await self.repository.update(entity)
+            reach("entity.updated")
             await self.post_update(entity, changes)
             await self._emit(EntitySaved(entity, created=False, changes=changes))
         return entity
@@ -144,6 +147,7 @@ class BaseManager(
             await self._emit(EntityDeleting(entity, cascade))
             await self.pre_delete(entity)
             await self.repository.remove(entity)
+            reach("entity.removed")
             await self.post_delete(entity)
             await self._emit(EntityDeleted(entity))
 

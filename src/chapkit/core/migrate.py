@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Table, inspect, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chapkit.core.errors import ConfigurationError
+from chapkit.core.faults import reach
 from chapkit.core.models import Base
 from chapkit.core.transactions import WRITE_OPTION
 
@@ -36,6 +37,8 @@ class Migration:
             return
         async with self._engine.execution_options(**{WRITE_OPTION: True}).begin() as connection:
             await connection.run_sync(self._migrate, bundled, wanted)
+            reach("migrate.before-commit")
+        reach("migrate.after-commit")
 
     async def _is_current(self, wanted: list[Table]) -> bool:
         if self._alembic_dir is not None:
@@ -48,6 +51,7 @@ class Migration:
     def _migrate(self, connection: Connection, bundled: list[Table], wanted: list[Table]) -> None:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LOCK_NUMBER})
+        reach("migrate.locked")
         names = _table_names(connection)
         if self._alembic_dir is not None:
             self._upgrade(connection, self._alembic_dir)
@@ -64,10 +68,12 @@ class Migration:
         if revision is None and not names & {table.name for table in bundled}:
             # An empty database needs no history, and so no Alembic; a test holds both ways equal.
             Base.metadata.create_all(connection, tables=bundled)
+            reach("migrate.before-stamp")
             connection.execute(text(f"CREATE TABLE {_VERSION_TABLE} (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
             connection.execute(
                 text(f"INSERT INTO {_VERSION_TABLE} (version_num) VALUES (:head)"), {"head": self._package.HEAD}
             )
+            reach("migrate.after-stamp")
             return
         if revision not in self._package.revisions():
             raise ConfigurationError(
@@ -87,7 +93,9 @@ class Migration:
         config = Config()
         config.set_main_option("script_location", str(directory).replace("%", "%%"))
         config.attributes["connection"] = connection
+        reach("migrate.before-upgrade")
         command.upgrade(config, "head")
+        reach("migrate.after-upgrade")
 
 
 def _table_names(connection: Connection) -> set[str]:

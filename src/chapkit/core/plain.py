@@ -5,19 +5,16 @@ relationships that takes ten times as long as SQLite takes to write it. The enti
 afterwards as if it had been flushed.
 """
 
-import sqlite3
 from functools import cache, cached_property
 from typing import Any, cast
 
 from sqlalchemy import ClauseElement, Column, Table, bindparam, delete, insert, inspect, update
 from sqlalchemy.dialects.sqlite.aiosqlite import dialect as sqlite_dialect
-from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapper, make_transient, make_transient_to_detached
 
-from chapkit.core.inline import InlineConnection
+from chapkit.core.direct import inline_connection, run
 from chapkit.core.models import Entity
-from chapkit.core.transactions import begin_write
 
 
 @cache
@@ -62,7 +59,7 @@ class PlainTable:
 
     async def insert(self, session: AsyncSession, entity: Entity) -> bool:
         """Write a new entity; false where that has to be left to the session."""
-        connection = await _inline_connection(session) if self._writes(session) and _is_idle(session) else None
+        connection = await inline_connection(session) if self._writes(session) and _is_idle(session) else None
         if connection is None:
             return False
         self.mapper.dispatch.before_insert(self.mapper, None, inspect(entity))
@@ -71,7 +68,7 @@ class PlainTable:
             return False
         sql, binders = self._insert
         parameters = tuple(bind(values[name]) if bind else values[name] for name, bind in binders)
-        await _execute(connection, sql, parameters)
+        await run(connection.run, sql, parameters)
         make_transient_to_detached(entity)
         session.add(entity)
         return True
@@ -79,7 +76,7 @@ class PlainTable:
     async def update(self, session: AsyncSession, entity: Entity) -> bool:
         """Write what was changed of an entity; false where that has to be left to the session."""
         alone = all(item is entity for item in session.dirty) and not session.new and not session.deleted
-        connection = await _inline_connection(session) if alone and self._writes(session) else None
+        connection = await inline_connection(session) if alone and self._writes(session) else None
         fields = set(inspect(entity).committed_state)
         if connection is None or not fields:
             return False
@@ -90,7 +87,7 @@ class PlainTable:
             return False
         sql, binders = self._update(frozenset(values))
         parameters = (*(bind(values[name]) if bind else values[name] for name, bind in binders), entity.id)
-        await _execute(connection, sql, parameters)
+        await run(connection.run, sql, parameters)
         # The session takes the present values for the stored ones again.
         session.expunge(entity)
         make_transient(entity)
@@ -100,10 +97,10 @@ class PlainTable:
 
     async def delete(self, session: AsyncSession, entity: Entity) -> bool:
         """Delete the row of an entity; false where that has to be left to the session."""
-        connection = await _inline_connection(session) if self._writes(session) and _is_idle(session) else None
+        connection = await inline_connection(session) if self._writes(session) and _is_idle(session) else None
         if connection is None:
             return False
-        await _execute(connection, self._delete, (entity.id,))
+        await run(connection.run, self._delete, (entity.id,))
         session.expunge(entity)
         return True
 
@@ -167,21 +164,3 @@ def _default(column: Any) -> Any:
 def _is_idle(session: AsyncSession) -> bool:
     # Something else is pending: only a flush knows what has to be written first.
     return not (session.new or session.dirty or session.deleted)
-
-
-async def _inline_connection(session: AsyncSession) -> InlineConnection | None:
-    if session.get_bind().dialect.name != "sqlite":
-        return None
-    await begin_write(session)
-    connection: Any = (await session.connection()).sync_connection
-    driver = connection.connection.driver_connection
-    return driver if isinstance(driver, InlineConnection) else None
-
-
-async def _execute(connection: InlineConnection, sql: str, parameters: tuple[Any, ...]) -> None:
-    try:
-        await connection.run(sql, parameters)
-    except sqlite3.IntegrityError as error:
-        raise IntegrityError(sql, None, error, hide_parameters=True) from error
-    except sqlite3.OperationalError as error:
-        raise OperationalError(sql, None, error, hide_parameters=True) from error

@@ -11,8 +11,9 @@ from functools import cached_property
 from typing import Any, Protocol, cast
 
 from sqlalchemy import Select
-from sqlalchemy.dialects.sqlite.aiosqlite import dialect as sqlite_dialect
 from sqlalchemy.ext.asyncio import AsyncSession
+
+from chapkit.core.compiled import Compiled
 
 _READER = "quick_reader"
 Rows = Sequence[Sequence[Any]]
@@ -42,17 +43,15 @@ class Prepared:
         self._remember = remember
 
     @cached_property
-    def _compiled(self) -> tuple[str, tuple[str, ...]]:
-        compiled: Any = self.statement.compile(dialect=sqlite_dialect())
-        return str(compiled), tuple(compiled.positiontup or ())
+    def _compiled(self) -> Compiled:
+        return Compiled(self.statement)
 
     async def fetch(self, session: AsyncSession, **parameters: Any) -> Rows:
         """Return the rows, in the view of the session."""
         reader = cast("QuickReader | None", session.info.get(_READER))
         if reader is not None and not session.in_transaction():
-            sql, order = self._compiled
+            sql, values = self._compiled.sql, self._compiled.bind(parameters)
             try:
-                values = tuple(parameters[name] for name in order)
                 return reader.fetch_remembered(sql, values) if self._remember else reader.fetch(sql, values)
             except sqlite3.OperationalError:
                 # Another process holds the file in a way that readers must wait for; the session knows how to.

@@ -10,8 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from chapkit.core.database import Database
 from chapkit.core.database_errors import translate
+from chapkit.core.durability import skip_sync
 from chapkit.core.errors import ConfigurationError
 from chapkit.core.events import Event, EventHandler
+from chapkit.core.faults import reach
 from chapkit.core.transactions import begin_write, bind_scope, require_writer
 
 T = TypeVar("T")
@@ -102,17 +104,23 @@ class Scopes:
         """Open a unit of work that only reads; `scan` keeps a long read off the event loop."""
         return ScopeContext(Scope(self._services, write=False, scan=scan))
 
-    def write(self) -> "ScopeContext":
-        """Open a unit of work that commits when the block ends and rolls back when it raises."""
-        return ScopeContext(Scope(self._services, write=True))
+    def write(self, *, durable: bool = True) -> "ScopeContext":
+        """Open a unit of work that commits when the block ends and rolls back when it raises.
+
+        Args:
+            durable: Wait for the disk, where the database promises to survive a power cut; false for what nobody
+                was told of.
+        """
+        return ScopeContext(Scope(self._services, write=True, durable=durable))
 
 
 class Scope:
     """One unit of work: one session, one transaction, and the managers that share them."""
 
-    def __init__(self, services: Services, *, write: bool, scan: bool = False) -> None:
+    def __init__(self, services: Services, *, write: bool, scan: bool = False, durable: bool = True) -> None:
         self.services = services
         self.writes = write
+        self._durable = durable
         self._scan = scan
         self._session: AsyncSession | None = None
         self._things: dict[Any, Any] = {}
@@ -125,6 +133,8 @@ class Scope:
             database = self.services.get(Database)
             self._session = database.open_session(write=self.writes, scan=self._scan)
             bind_scope(self._session, self)
+            if not self._durable:
+                skip_sync(self._session)
         return self._session
 
     def get(self, wanted: Wanted[T]) -> T:
@@ -162,7 +172,9 @@ class Scope:
             if error is None and (self._session.new or self._session.dirty or self._session.deleted):
                 require_writer(self._session)
             if error is None and self.writes:
+                reach("scope.before-commit")
                 await self._session.commit()
+                reach("scope.after-commit")
         finally:
             await self.services.get(Database).close_session(self._session)
         await self._run_callbacks(error)

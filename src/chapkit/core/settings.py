@@ -49,16 +49,19 @@ class ServerSettings:
     port: int = 8000
     workers: int = 1
     log_level: str = "info"
+    graceful_timeout: int = 10
+    """Seconds that open requests get to end once the service is asked to stop."""
 
     @classmethod
     def from_environment(cls, environment: Environment | None = None, **given: Any) -> "ServerSettings":
-        """Return what was given, else `HOST`, `PORT`, `WORKERS` and `LOG_LEVEL`, else the defaults."""
+        """Return what was given, else `HOST`, `PORT`, `WORKERS`, `LOG_LEVEL`, `GRACEFUL_TIMEOUT`, else the defaults."""
         env = environment or Environment()
         found: dict[str, Any] = {
             "host": env.text("HOST", default=cls.host),
             "port": env.integer("PORT", cls.port),
             "workers": env.integer("WORKERS", cls.workers),
             "log_level": (env.text("LOG_LEVEL", default=cls.log_level) or cls.log_level).lower(),
+            "graceful_timeout": env.integer("GRACEFUL_TIMEOUT", cls.graceful_timeout),
         }
         found.update({name: value for name, value in given.items() if value is not None})
         return cls(**found)

@@ -4,18 +4,20 @@ import asyncio
 import sqlite3
 import tempfile
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, event
+from sqlalchemy import URL, Connection, Table, event
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.orm import Session
 from sqlalchemy.util import await_only
 
 from chapkit.core.checkpoint import Checkpointer
 from chapkit.core.database import Database, parse_url
+from chapkit.core.durability import Durability, LogSync, check_durability
 from chapkit.core.errors import ConfigurationError
 from chapkit.core.inline import InlineConnection
 from chapkit.core.quick import Rows, offer_quick_reader
@@ -47,7 +49,7 @@ def is_in_memory_url(url: str) -> bool:
 class SqliteDatabase(Database):
     """A database in one file; `:memory:` is a private file that goes when the database is disposed."""
 
-    def __init__(self, url: str, **options: Any) -> None:
+    def __init__(self, url: str, *, durability: str = "process", **options: Any) -> None:
         if sqlite3.sqlite_version_info < _MINIMUM_VERSION:
             raise ConfigurationError(
                 f"SQLite {sqlite3.sqlite_version} is too old; 3.40 or newer is needed", code="sqlite-too-old"
@@ -61,6 +63,7 @@ class SqliteDatabase(Database):
         else:
             self.path = Path(parsed.database or "").absolute()
         self._gate = asyncio.Lock()
+        self._transactions = 0
         self._scans: AsyncEngine | None = None
         self._reader: sqlite3.Connection | None = None
         self._checkpointer = Checkpointer(self.path)
@@ -69,7 +72,30 @@ class SqliteDatabase(Database):
         self._echo = bool(options.get("echo", False))
         if options.get("data_dir") is None:
             options["data_dir"] = self.path.parent / f"{self.path.stem}.data"
-        super().__init__(url, **options)
+        super().__init__(url, durability=durability, **options)
+        # What ends with the process need not survive the power.
+        self._durability: Durability = "process" if self.is_in_memory() else check_durability(durability)
+        self._log_sync = LogSync(self.path)
+        if self._durability == "power":
+            sessions = type("SyncedSession", (Session,), {})
+            self._log_sync.watch(sessions)
+            self._session_factory.configure(sync_session_class=sessions)
+
+    @property
+    def durability(self) -> Durability:
+        """What a commit survives: `process` or `power`."""
+        return self._durability
+
+    @property
+    def transactions(self) -> int:
+        """Number of writing transactions that this database has ended in this process."""
+        return self._transactions
+
+    async def init(self, tables: Iterable[Table] | None = None) -> None:
+        """Bring the schema up to date; several processes may do so at once."""
+        await super().init(tables)
+        if self._durability == "power":
+            await self._log_sync.wait()
 
     def is_in_memory(self) -> bool:
         """Tell whether the data end with the process."""
@@ -109,6 +135,7 @@ class SqliteDatabase(Database):
 
     async def dispose(self) -> None:
         """Close every connection; a private file goes with it."""
+        await self._log_sync.close()
         await self._checkpointer.close()
         await super().dispose()
         if self._reader is not None:
@@ -183,6 +210,7 @@ class SqliteDatabase(Database):
     def _open_gate(self, info: dict[Any, Any]) -> None:
         if info.pop(_HOLDS_GATE, False):
             self._gate.release()
+            self._transactions += 1
             self._checkpointer.count()
 
 
@@ -215,6 +243,10 @@ class SqliteDatabaseBuilder:
     def with_pool(self, size: int = 5, max_overflow: int = 10, recycle: int = 3600, pre_ping: bool = True) -> Self:
         """Set the size of the connection pool."""
         return self._with(pool_size=size, max_overflow=max_overflow, pool_recycle=recycle, pool_pre_ping=pre_ping)
+
+    def with_durability(self, durability: Durability) -> Self:
+        """Let commits survive the end of the process (`process`, the default) or a power cut as well (`power`)."""
+        return self._with(durability=check_durability(durability))
 
     def with_data_dir(self, path: str | Path) -> Self:
         """Keep large contents in this folder; beside the database file, if not called."""

@@ -1,6 +1,7 @@
 """What a handler knows of its job, and what it may do."""
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from functools import cached_property
@@ -10,11 +11,14 @@ from pydantic_core import from_json
 
 from chapkit.core.ids import ULID
 from chapkit.core.services import Scopes, Services
-from chapkit.job.claims import Claim, Report, storable
+from chapkit.job.claims import Claim, Report, Usage, storable
 from chapkit.job.errors import JobCanceledError
-from chapkit.job.executors.user_code import UserCode
+from chapkit.job.executors.user_code import UserCode, is_coroutine_function
+from chapkit.job.log_budget import LogBudget
 
-_MAX_WAITING_REPORTS = 1000
+_MAX_WAITING_REPORTS = 2000
+_MAX_MESSAGE = 1000
+_PROCESS = "process"
 
 
 class JobContext:
@@ -29,6 +33,9 @@ class JobContext:
         self._on_report = on_report
         self._reports: deque[Report] = deque(maxlen=_MAX_WAITING_REPORTS)
         self._canceled = threading.Event()
+        self._budget = LogBudget()
+        self.executor: str | None = None
+        self.usage = Usage()
 
     @property
     def job_id(self) -> ULID:
@@ -69,7 +76,15 @@ class JobContext:
     async def run_user_function(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Return what the function returns, run where it holds up nobody."""
         self.check_canceled()
-        return await self.user_code.run(function, *args, **kwargs)
+        if self.executor == _PROCESS:
+            return await self.user_code.processes.call(function, args, kwargs, job=self, on_usage=self.note_usage)
+        if is_coroutine_function(function):
+            return await self.user_code.run(function, *args, **kwargs)
+        return await self.user_code.run(self._measured, function, *args, **kwargs)
+
+    def note_usage(self, usage: Usage) -> None:
+        """Add to what the attempt has used."""
+        self.usage = self.usage.plus(usage)
 
     @property
     def cancel_requested(self) -> bool:
@@ -85,17 +100,20 @@ class JobContext:
         if self.cancel_requested:
             raise JobCanceledError
 
+    def progress(self, fraction: float, message: str | None = None) -> None:
+        """Tell how much is done, from 0 to 1, and with what."""
+        told = {} if message is None else {"message": storable(message)[:_MAX_MESSAGE]}
+        self._report(Report("progress", {"progress": min(1.0, max(0.0, float(fraction))), **told}))
+
     def report_progress(self, fraction: float) -> None:
         """Tell how much is done, from 0 to 1."""
-        self._report(Report("progress", {"progress": min(1.0, max(0.0, float(fraction)))}))
+        self.progress(fraction)
 
     def log(self, message: str, level: str = "info", **values: Any) -> None:
         """Add a line to the events of the job; values that are no numbers are kept as text."""
-        plain = {
-            name: value if isinstance(value, int | float | None) else storable(str(value))
-            for name, value in values.items()
-        }
-        self._report(Report("log", {"level": level, "message": storable(message), **plain}))
+        line = self._budget.admit(message, level, values)
+        if line is not None:
+            self._report(line)
 
     def request_cancel(self) -> None:
         """Let `cancel_requested` be true from now on."""
@@ -110,12 +128,25 @@ class JobContext:
         """Keep reports that could not be written for the next time."""
         self._reports.extendleft(reversed(reports))
 
+    def close_log(self) -> None:
+        """Say how many lines were left out; the attempt is over."""
+        left_out = self._budget.leftover()
+        if left_out is not None:
+            self._reports.append(left_out)
+
     def take_reports(self) -> list[Report]:
         """Return what was told since the last call."""
         reports: list[Report] = []
         while self._reports:
             reports.append(self._reports.popleft())
         return reports
+
+    def _measured(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        begun = time.thread_time()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            self.note_usage(Usage(cpu_seconds=time.thread_time() - begun))
 
     def _report(self, report: Report) -> None:
         self._reports.append(report)

@@ -3,6 +3,7 @@
 import asyncio
 
 from chapkit.core.ids import ULID
+from chapkit.job.notices import News, NoNotices, Notices
 
 
 class LocalDispatcher:
@@ -11,29 +12,51 @@ class LocalDispatcher:
     def __init__(self) -> None:
         self._news = asyncio.Event()
         self._canceled: set[ULID] = set()
+        self._must_look = True
+        self.notices: Notices = NoNotices()
 
     def open(self) -> None:
         """Start anew, on the event loop that runs now."""
         self._news = asyncio.Event()
-        self._news.set()
+        self.look()
 
     def submitted(self, job_id: ULID) -> None:
         """Tell that a job waits."""
-        self._news.set()
+        self.wake()
+        self.notices.publish(News(waiting=True))
 
     def cancel_requested(self, job_id: ULID) -> None:
         """Tell that a running job has to stop."""
         self._canceled.add(job_id)
-        self._news.set()
+        self.wake()
+        self.notices.publish(News(canceled=frozenset({job_id})))
+
+    def hear(self, news: News) -> None:
+        """Take in what another process has done."""
+        self._canceled |= news.canceled
+        if news.anything:
+            self.look()
+        elif news.waiting or news.canceled:
+            self.wake()
 
     def wake(self) -> None:
-        """Let the engine look whether there is something to do."""
+        """Let the engine take jobs, if there are any."""
+        self._news.set()
+
+    def look(self) -> None:
+        """Let the engine look for everything that other processes may have written."""
+        self._must_look = True
         self._news.set()
 
     def take_canceled(self) -> set[ULID]:
         """Return the jobs that have to stop."""
         canceled, self._canceled = self._canceled, set()
         return canceled
+
+    def take_look(self) -> bool:
+        """Tell whether something unknown has happened since the last call."""
+        must_look, self._must_look = self._must_look, False
+        return must_look
 
     async def wait(self, timeout: float) -> bool:
         """Return when there is news, or False after `timeout` seconds."""

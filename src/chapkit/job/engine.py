@@ -1,24 +1,26 @@
 """The life of a job, one place: claim, run, record."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 from chapkit.core.errors import ChapkitError, UnavailableError
+from chapkit.core.faults import reach
 from chapkit.core.ids import ULID
 from chapkit.core.logging import get_logger
+from chapkit.job import statements
+from chapkit.job.claiming import JobClaims, Queue, Wanted, claimable
 from chapkit.job.claims import Claim
+from chapkit.job.endings import Outcome, describe
 from chapkit.job.ledger import JobLedger
-from chapkit.job.recording import Recorder, describe
-from chapkit.job.repository import JobRepository
-from chapkit.job.rows import JOBS
+from chapkit.job.recording import Recorder
+from chapkit.job.rows import JOBS, as_datetime
 from chapkit.job.runs import JobRun
 from chapkit.job.runtime import JobRuntime
-from chapkit.job.statements import FIND_CLAIMABLE
 
 DEFAULT_SLOTS = 4
-LOOK_EVERY = 1.0
-"""Seconds between two looks for what other processes have submitted or asked to stop."""
 _STOP_PATIENCE = 1.0
+_PAUSE_AFTER_ERROR = 1.0
 
 
 class JobEngine:
@@ -26,14 +28,14 @@ class JobEngine:
 
     name = "jobs"
 
-    def __init__(self, runtime: JobRuntime, max_concurrency: int | None = None, queue: str = "default") -> None:
+    def __init__(self, runtime: JobRuntime, slots: int = DEFAULT_SLOTS, queues: Sequence[Queue] = (Queue(),)) -> None:
         self._runtime = runtime
         self._recorder = Recorder(runtime)
-        self._queue = queue
+        self._queues = list(queues)
         self._runs: dict[ULID, JobRun] = {}
         self._tasks: dict[ULID, asyncio.Task[None]] = {}
         self._closing = False
-        self.slots = _slots(max_concurrency)
+        self.slots = slots
         self.is_working = False
 
     @property
@@ -41,9 +43,19 @@ class JobEngine:
         """Number of jobs that run in this process now."""
         return len(self._tasks)
 
-    def set_max_concurrency(self, max_concurrency: int | None) -> None:
-        """Run so many jobs at once from now on; those that run go on."""
-        self.slots = _slots(max_concurrency)
+    @property
+    def queues(self) -> Sequence[Queue]:
+        """Queues that this process takes jobs of."""
+        return tuple(self._queues)
+
+    def configure(self, concurrency: int | None = None, queues: Sequence[str] | None = None) -> None:
+        """Run so many jobs at once, of these queues, from now on; those that run go on."""
+        if concurrency is not None:
+            self.slots = concurrency
+        if queues is not None:
+            known = {queue.name: queue for queue in self._queues}
+            self._queues = [known.get(name, Queue(name)) for name in queues]
+        self._describe()
         self._runtime.dispatcher.wake()
 
     async def open(self) -> None:
@@ -51,20 +63,21 @@ class JobEngine:
         if self._closing or self._runtime.presence.id is None:
             self._closing = False
             self._runtime.dispatcher.open()
+        self._describe()
         await self._runtime.presence.enter()
 
     async def run(self) -> None:
         """Claim and start jobs until cancelled or shut down."""
         await self.open()
         self.is_working = True
-        look = False
         try:
             while not self._closing:
                 try:
-                    look = await self._work(look)
+                    await self._work()
                 except (UnavailableError, ConnectionError) as error:
                     get_logger("chapkit.job").warning("job.engine_waits", error=describe(error))
-                    await asyncio.sleep(LOOK_EVERY)
+                    await asyncio.sleep(_PAUSE_AFTER_ERROR)
+                    self._runtime.dispatcher.look()
         finally:
             self.is_working = False
 
@@ -74,7 +87,7 @@ class JobEngine:
         self._runtime.dispatcher.wake()
         await self._wait_for_tasks(timeout)
         for run in self._runs.values():
-            run.abandon()
+            run.release()
         await self._wait_for_tasks(_STOP_PATIENCE)
         await self._give_back_all()
         await self._runtime.user_code.close()
@@ -83,23 +96,51 @@ class JobEngine:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _work(self, look: bool) -> bool:
-        """Do what is to be done now, wait for news; return whether there were none, so that a look is due."""
-        if look and not await self._look():
-            return not await self._runtime.dispatcher.wait(LOOK_EVERY)
-        while not self._closing:
-            self._cancel(self._runtime.dispatcher.take_canceled())
-            claim = await self._claim() if self.running < self.slots else None
-            if claim is None:
+    async def _work(self) -> None:
+        """Do what is to be done now, then wait for news."""
+        dispatcher = self._runtime.dispatcher
+        self._cancel(dispatcher.take_canceled())
+        if dispatcher.take_look():
+            await self._look()
+        while self.slots > self.running and not self._closing:
+            claims = await self._claim()
+            if not claims:
                 break
-            self._start(claim)
-        return not await self._runtime.dispatcher.wait(LOOK_EVERY)
+            for claim in claims:
+                self._start(claim)
+        if not await dispatcher.wait(await self._patience()):
+            dispatcher.look()
 
-    async def _claim(self) -> Claim | None:
+    async def _claim(self) -> list[Claim]:
         owner = await self._runtime.presence.enter()
-        async with self._runtime.services.scope.write() as scope:
-            ledger = JobLedger(scope.session, self._runtime.clock.now())
-            return await ledger.claim(owner, self._queue, self._runtime.handlers.names)
+        # In turn, so that no queue starves another.
+        self._queues.append(self._queues.pop(0))
+        queues = await self._list_promising(owner)
+        claims: list[Claim] = []
+        if queues:
+            asked = self._asked()
+            async with self._runtime.services.scope.write(durable=False) as scope:
+                claiming = JobClaims(scope.session, self._runtime.clock.now(), asked)
+                for queue in queues:
+                    claims += await claiming.claim(queue, self._wanted(owner, claims))
+            reach("job.claim.after-commit")
+        return claims
+
+    async def _list_promising(self, owner: ULID) -> list[Queue]:
+        """Return the queues that have something for this process; reading costs less than beginning to write."""
+        wanted = self._wanted(owner, ())
+        async with self._runtime.services.scope.read() as scope:
+            now, first = self._runtime.clock.now(), self._asked().first
+            found = [await first.fetch(scope.session, **claimable(queue.name, wanted, now)) for queue in self._queues]
+        return [queue for queue, rows in zip(self._queues, found, strict=True) if rows]
+
+    def _wanted(self, owner: ULID, taken: Sequence[Claim]) -> Wanted:
+        claims = (*taken, *(run.context.claim for run in self._runs.values()))
+        free = self.slots - self.running - len(taken)
+        return Wanted(owner, free, takes_suspects=not any(claim.is_suspect for claim in claims))
+
+    def _asked(self) -> statements.ClaimStatements:
+        return self._runtime.handlers.claim_statements
 
     def _start(self, claim: Claim) -> None:
         job_id = claim.fence.job_id
@@ -114,31 +155,48 @@ class JobEngine:
         del self._runs[job_id], self._tasks[job_id]
         if not task.cancelled() and (error := task.exception()) is not None:
             get_logger("chapkit.job").error("job.recording_failed", job_id=job_id, error=describe(error))
+            # Still held by this process, but nobody works on it.
+            self._runtime.dispatcher.look()
         self._runtime.dispatcher.wake()
 
     def _cancel(self, job_ids: Iterable[ULID]) -> None:
         for job_id in job_ids:
-            if job_id in self._runs:
+            if job_id in self._runs and not self._runs[job_id].context.cancel_requested:
                 self._runs[job_id].cancel()
 
-    async def _look(self) -> bool:
-        """Hear what other processes want; return whether a claim may succeed."""
+    async def _look(self) -> None:
+        """Hear what other processes want, and see to jobs that nobody sees to."""
         owner = await self._runtime.presence.enter()
         async with self._runtime.services.scope.read() as scope:
-            repository = JobRepository(scope.session)
-            ledger = JobLedger(scope.session, self._runtime.clock.now())
-            held = await repository.list_running(owner)
-            wanted = ledger.claimable(owner, self._queue, self._runtime.handlers.names)
-            waiting = (await scope.session.execute(FIND_CLAIMABLE, wanted)).first() is not None
-        self._cancel(job_id for job_id, asked in held.items() if asked and not self._is_canceling(job_id))
-        forgotten = [job_id for job_id in held if job_id not in self._runs]
+            asked = await statements.ASKED_TO_STOP.fetch(scope.session, p_owner=owner)
+            held = await statements.HELD_BY.fetch(scope.session, p_owner=owner)
+        self._cancel(ULID.trusted(row[0]) for row in asked)
+        for run in self._runs.values():
+            if run.context.claim.fence.owner != owner:
+                # This process was taken for dead meanwhile.
+                run.release()
+        forgotten = [job_id for row in held if (job_id := ULID.trusted(row[0])) not in self._runs]
         if forgotten:
             # Claimed, but the answer of the database was lost on its way.
             await self._give_back(owner, forgotten)
-        return waiting or bool(forgotten)
 
-    def _is_canceling(self, job_id: ULID) -> bool:
-        return job_id in self._runs and self._runs[job_id].context.cancel_requested
+    async def _patience(self) -> float:
+        """Return the seconds until something is due that nobody will tell of."""
+        longest = self._runtime.limits.look_every
+        if self.running >= self.slots or self._closing:
+            return longest
+        now = self._runtime.clock.now()
+        async with self._runtime.services.scope.read() as scope:
+            [(due, expiry)] = await statements.NEXT_MOMENTS.fetch(scope.session, p_now=now)
+        if expiry is not None and _seconds(now, expiry) <= 0:
+            await self._expire()
+            return 0.0
+        return max(0.0, min([longest, *(_seconds(now, moment) for moment in (due, expiry) if moment is not None)]))
+
+    async def _expire(self) -> None:
+        async with self._runtime.services.scope.write() as scope:
+            jobs = await JobLedger(scope.session, self._runtime.clock.now()).expire()
+            scope.after_commit(lambda: self._runtime.hub.changed_all(jobs))
 
     async def _give_back_all(self) -> None:
         owner = self._runtime.presence.id
@@ -156,13 +214,19 @@ class JobEngine:
             whose = whose & JOBS.c.id.in_(only)
         async with self._runtime.services.scope.write() as scope:
             ledger = JobLedger(scope.session, self._runtime.clock.now())
-            jobs = await ledger.give_back(whose, "released")
+            jobs = await ledger.give_back(whose, Outcome.RELEASED)
+            reach("job.release.before-commit")
             scope.after_commit(lambda: self._runtime.hub.changed_all(jobs))
 
     async def _wait_for_tasks(self, timeout: float) -> None:
         if self._tasks:
             await asyncio.wait(self._tasks.values(), timeout=timeout)
 
+    def _describe(self) -> None:
+        self._runtime.presence.slots = self.slots
+        self._runtime.presence.queues = [queue.name for queue in self._queues] if self.slots else []
 
-def _slots(max_concurrency: int | None) -> int:
-    return max_concurrency if max_concurrency is not None and max_concurrency > 0 else DEFAULT_SLOTS
+
+def _seconds(now: datetime, moment: str | datetime) -> float:
+    there = as_datetime(moment)
+    return 0.0 if there is None else (there - now).total_seconds()

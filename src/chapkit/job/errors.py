@@ -43,3 +43,35 @@ class ProcessExitError(ChapkitError):
     def __init__(self, error: BaseException) -> None:
         text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         super().__init__(f"The function tried to end the process: {text}", code="job-exited")
+
+
+class JobTimeoutError(ChapkitError, TimeoutError):
+    """The attempt took longer than it may."""
+
+    def __init__(self, detail: str, *, code: str = "job-timed-out", is_lasting: bool = False) -> None:
+        super().__init__(detail, code=code)
+        self.is_lasting = is_lasting
+        """Whether another attempt would make no sense."""
+
+    def deserting(self) -> "JobTimeoutError":
+        """Return the same for a function that goes on all the same; a second one must not run beside it."""
+        text = f"{self.detail}; its function does not answer and goes on in its thread, left to itself"
+        return JobTimeoutError(text, code=self.code, is_lasting=True)
+
+
+class JobDesertedError(ChapkitError):
+    """The function was asked to stop, but goes on."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The job was asked to stop, but its function does not answer and goes on in its thread, left to itself; "
+            "let it call check_canceled() now and then, or run it in a child process (executor='process')",
+            code="job-deserted",
+        )
+
+
+class ProcessDiedError(ChapkitError):
+    """The child process in which the function ran has died: a crash, apart from an exception."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, code="job-process-died")

@@ -1,6 +1,6 @@
 """Jobs as a feature of a service."""
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -8,23 +8,32 @@ from typing import Any, ClassVar
 from fastapi import APIRouter
 
 from chapkit.core.clock import Clock, SystemClock
+from chapkit.core.database import Database
+from chapkit.core.errors import ConfigurationError
 from chapkit.core.models import Base
 from chapkit.core.services import Services
 from chapkit.core.workers import Worker
-from chapkit.job.engine import JobEngine
+from chapkit.job.claiming import Queue
+from chapkit.job.engine import DEFAULT_SLOTS, JobEngine
 from chapkit.job.executors.user_code import UserCode
 from chapkit.job.hub import JobHub
+from chapkit.job.janitor import JobJanitor
+from chapkit.job.logs import listening_to_logging
 from chapkit.job.models import Job, JobAttempt, JobEvent, JobOwner
+from chapkit.job.news import notices_for
+from chapkit.job.overview import JobCheck, describe_jobs
 from chapkit.job.ports import JobHandlers
+from chapkit.job.pressure import QueuePressure
 from chapkit.job.recovery import JobRecovery
-from chapkit.job.repository import JobRepository
+from chapkit.job.references import JobReferences
+from chapkit.job.retention import Retention
 from chapkit.job.router import JobRouter
-from chapkit.job.rows import moment
-from chapkit.job.runtime import JobRuntime
-from chapkit.job.schemas import JobStatus
+from chapkit.job.runtime import JobLimits, JobRuntime
 from chapkit.job.service import JobService
 from chapkit.web.dependencies import RequestServices
 from chapkit.web.feature import Feature, HealthChecks, Requirement, SystemSections
+
+DEFAULT_QUEUE = "default"
 
 
 @dataclass(frozen=True)
@@ -34,13 +43,28 @@ class JobFeature(Feature):
     kind: ClassVar[str] = "job"
     requires: ClassVar[tuple[Requirement, ...]] = (Requirement("database", "with_database(...)"),)
 
-    max_concurrency: int | None = None
-    """Jobs that run at once; 4 when it is left out or 0."""
+    max_concurrency: int = DEFAULT_SLOTS
+    """Jobs that run at once in this process; 0 where other processes run them."""
+    queues: Mapping[str, int | None] = field(default_factory=dict[str, int | None])
+    """Queues beside `default`, each with the number of its jobs that may run at once in all processes together."""
+    max_waiting: int | None = None
+    """Jobs that may wait in one queue; further ones are refused."""
+    retention: Retention = field(default_factory=Retention)
     prefix: str = "/api/v1/jobs"
     tags: tuple[str, ...] = ("Jobs",)
     shutdown_timeout: float = 10.0
     """Seconds that running jobs get to end before they are put back."""
+    limits: JobLimits = field(default_factory=JobLimits)
     clock: Clock = field(default_factory=SystemClock)
+
+    def __post_init__(self) -> None:
+        wrong = [name for name, limit in self.queues.items() if limit is not None and limit < 1]
+        if self.max_concurrency < 0 or wrong:
+            what = f"queues={{{wrong[0]!r}: {self.queues[wrong[0]]}}}" if wrong else f"workers={self.max_concurrency}"
+            raise ConfigurationError(
+                f"with_jobs({what}) makes no sense; workers is 0 or more, the limit of a queue 1 or more, or None",
+                code="job-settings-invalid",
+            )
 
     def models(self) -> Iterable[type[Base]]:
         """Return the tables of jobs."""
@@ -48,63 +72,64 @@ class JobFeature(Feature):
 
     def register(self, services: Services) -> None:
         """Bring `JobService`, and `JobHandlers` for the handlers of other features."""
-        runtime = JobRuntime(services, self.clock)
-        engine = JobEngine(runtime, self.max_concurrency)
+        runtime = JobRuntime(services, self.clock, self.limits)
+        queues = [Queue(name, limit) for name, limit in {DEFAULT_QUEUE: None, **self.queues}.items()]
+        engine = JobEngine(runtime, self.max_concurrency, queues)
+        names = [queue.name for queue in queues]
         services.add(JobRuntime, runtime)
         services.add(JobHandlers, runtime.handlers)
         services.add(JobHub, runtime.hub)
         services.add(UserCode, runtime.user_code)
         services.add(JobEngine, engine)
-        services.add(JobService, JobService(runtime, engine))
+        services.add(JobService, JobService(runtime, engine, names, QueuePressure(self.max_waiting)))
+        services.add(JobReferences, services.find(JobReferences) or JobReferences())
         if (checks := services.find(HealthChecks)) is not None:
-            checks.add("jobs", _check)
+            checks.add("jobs", JobCheck(self.clock, lambda: engine.is_working))
         if (sections := services.find(SystemSections)) is not None:
-            sections.add("jobs", _describe)
+            sections.add("jobs", self._describe)
 
     def routers(self) -> Iterable[APIRouter]:
         """Return the routes of jobs."""
         yield JobRouter.create(self.prefix, self.tags, _jobs)
 
     def workers(self, services: Services) -> Iterable[Worker]:
-        """Return what claims jobs and what recovers them."""
+        """Return what claims jobs, what recovers them, and what takes old ones away."""
         yield services.get(JobEngine)
         yield JobRecovery(services.get(JobRuntime))
+        yield JobJanitor(services, self.clock, self.retention)
 
     @asynccontextmanager
     async def lifespan(self, services: Services) -> AsyncGenerator[None]:
-        """Become an owner of jobs; at the end let them finish, or put them back."""
-        jobs, engine = services.get(JobService), services.get(JobEngine)
+        """Become an owner of jobs, see to those of dead processes; at the end let jobs finish, or put them back."""
+        jobs, engine, runtime = services.get(JobService), services.get(JobEngine), services.get(JobRuntime)
         await engine.open()
+        await JobRecovery(runtime).recover()
+        await runtime.listen(notices_for(services.get(Database)))
         jobs.open()
-        try:
-            yield
-        finally:
-            jobs.close()
-            await engine.shutdown(self.shutdown_timeout)
-            jobs.forget_waiting()
-            await services.get(JobRuntime).presence.leave()
+        with listening_to_logging():
+            try:
+                yield
+            finally:
+                jobs.close()
+                await engine.shutdown(self.shutdown_timeout)
+                jobs.forget_waiting()
+                await runtime.listen_no_more()
+                await runtime.presence.leave()
+
+    async def _describe(self, services: Services) -> dict[str, Any]:
+        engine = services.get(JobEngine)
+        async with services.scope.read() as scope:
+            return await describe_jobs(
+                scope.session,
+                self.clock.now(),
+                durability=getattr(services.get(Database), "durability", "process"),
+                running_here=engine.running,
+                slots_here=engine.slots,
+                queue_limits={queue.name: queue.limit for queue in engine.queues},
+                max_waiting=self.max_waiting,
+                retention=self.retention.describe(),
+            )
 
 
 async def _jobs(services: RequestServices) -> JobService:
     return services.get(JobService)
-
-
-async def _check(services: Services) -> tuple[str, str | None]:
-    if services.get(JobEngine).is_working:
-        return "healthy", None
-    return "unhealthy", "The job engine does not run; waiting jobs are not started"
-
-
-async def _describe(services: Services) -> dict[str, Any]:
-    engine = services.get(JobEngine)
-    async with services.scope.read() as scope:
-        repository = JobRepository(scope.session)
-        counts = await repository.count_by_status()
-        oldest = await repository.oldest_waiting()
-    return {
-        "waiting": counts[JobStatus.PENDING],
-        "running": counts[JobStatus.RUNNING],
-        "oldest_waiting": moment(oldest),
-        "running_here": engine.running,
-        "workers": engine.slots,
-    }

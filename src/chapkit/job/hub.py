@@ -1,7 +1,7 @@
 """Tell those who wait within this process that a job has changed."""
 
 import asyncio
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 
 from chapkit.core.ids import ULID
@@ -12,16 +12,40 @@ class JobHub:
 
     def __init__(self) -> None:
         self._watchers: dict[ULID, set[Watcher]] = {}
+        self.tell_others: Callable[[ULID], None] | None = None
+        """Tells the other processes, where that is needed."""
+        self.is_closing = False
+        """True once the service is about to stop: nobody should wait any longer."""
 
     def changed(self, job_id: ULID) -> None:
-        """Wake everybody who watches the job."""
-        for watcher in self._watchers.get(job_id, ()):
-            watcher.wake()
+        """Wake everybody who watches the job, in whatever process."""
+        self.wake(job_id)
+        if self.tell_others is not None:
+            self.tell_others(job_id)
 
     def changed_all(self, job_ids: Iterable[ULID]) -> None:
         """Wake everybody who watches one of the jobs."""
         for job_id in job_ids:
             self.changed(job_id)
+
+    def wake(self, job_id: ULID) -> None:
+        """Wake those of this process who watch the job."""
+        for watcher in self._watchers.get(job_id, ()):
+            watcher.wake()
+
+    def wake_all(self) -> None:
+        """Wake every watcher of this process."""
+        for job_id in list(self._watchers):
+            self.wake(job_id)
+
+    def open(self) -> None:
+        """Let watchers wait."""
+        self.is_closing = False
+
+    def close(self) -> None:
+        """Let nobody wait any longer."""
+        self.is_closing = True
+        self.wake_all()
 
     @contextmanager
     def watching(self, job_id: ULID) -> Generator["Watcher"]:

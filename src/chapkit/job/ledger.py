@@ -5,33 +5,23 @@ the events without a gap.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic_core import to_json
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from chapkit.core.direct import Row
 from chapkit.core.ids import ULID
 from chapkit.job import statements
-from chapkit.job.claims import Claim, Fence, Report
+from chapkit.job.claims import Fence, Report
+from chapkit.job.endings import Ending, Outcome
 from chapkit.job.errors import StaleAttemptError
-from chapkit.job.rows import Row, changing
+from chapkit.job.rows import JOBS, as_datetime, changing
 from chapkit.job.schemas import JobStatus
 
-LEASE = timedelta(seconds=60)
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How an attempt ended."""
-
-    status: JobStatus
-    error: str | None = None
-    error_code: str | None = None
-    error_traceback: str | None = None
-    artifact_id: ULID | None = None
+_SUSPECT_PAUSE = timedelta(seconds=10)
 
 
 class JobLedger:
@@ -44,29 +34,11 @@ class JobLedger:
     async def insert(self, values: Mapping[str, Any]) -> bool:
         """Add a job; False when another one has its key."""
         if values.get("key") is None:
-            await self.session.execute(statements.INSERT_JOB, values)
-        elif (await self.session.execute(self._insert_once(), values)).first() is None:
+            await statements.INSERT_JOB.run(self.session, values)
+        elif await self._insert_once.first(self.session, values) is None:
             return False
-        event = {"job_id": values["id"], "number": 1, "kind": "status", "created_at": self.now}
-        await self.session.execute(statements.INSERT_FIRST_EVENT, {**event, "data": _text(changing(values))})
+        await statements.INSERT_EVENT.run(self.session, self._event(values["id"], 1, "status", changing(values)))
         return True
-
-    async def claim(self, owner: str, queue: str, handlers: Sequence[str]) -> Claim | None:
-        """Take the next job, in one statement."""
-        wanted = {**self.claimable(owner, queue, handlers), "p_lease_until": self.now + LEASE}
-        row = (await self.session.execute(statements.CLAIM, wanted)).mappings().first()
-        if row is None:
-            return None
-        fence = Fence(ULID.trusted(row["id"]), row["attempt"], owner)
-        attempt = {"job_id": fence.job_id, "number": fence.attempt, "owner": owner, "started_at": self.now}
-        await self.session.execute(statements.INSERT_ATTEMPT, attempt)
-        await self._add_event(fence.job_id, "status", changing(row))
-        artifact_id = None if row["artifact_id"] is None else ULID.trusted(row["artifact_id"])
-        return Claim(fence, row["handler"], row["payload"], row["payload_blob"], row["labels"], artifact_id)
-
-    def claimable(self, owner: str, queue: str, handlers: Sequence[str]) -> dict[str, Any]:
-        """Return the parameters that say which jobs a process may take."""
-        return {"p_owner": owner, "p_queue": queue, "p_handlers": handlers, "p_now": self.now}
 
     async def report(self, fence: Fence, reports: Sequence[Report]) -> None:
         """Add what a running job told; progress comes last, and only the newest.
@@ -74,86 +46,146 @@ class JobLedger:
         Raises:
             StaleAttemptError: The job is another attempt's.
         """
-        progress = next((item.data["progress"] for item in reversed(reports) if item.kind == "progress"), None)
-        row = await self._change(statements.REPORT, fence, p_progress=progress)
-        for item in reports:
-            if item.kind == "log":
-                await self._add_event(fence.job_id, "log", item.data)
-        if progress is not None:
-            await self._add_event(fence.job_id, "progress", changing(row))
+        told = [item for item in reports if item.kind == "progress"][-1:]
+        lines = [item for item in reports if item.kind == "log"]
+        progress = told[0].data["progress"] if told else None
+        row = await self._change(statements.REPORT, fence, p_progress=progress, p_events=len(lines) + len(told))
+        data = [("log", item.data) for item in lines]
+        data += [("progress", {**changing(row), **_message(item)}) for item in told]
+        first = row["events"] - len(data) + 1
+        events = [self._event(fence.job_id, first + place, *each) for place, each in enumerate(data)]
+        await statements.INSERT_EVENT.run(self.session, *events)
 
-    async def finish(self, fence: Fence, ending: Ending) -> None:
-        """Give the job its final status.
+    async def end(self, fence: Fence, ending: Ending, result: bytes | None = None) -> None:
+        """Write the end of an attempt: the job has its final status, or waits for another attempt.
 
         Raises:
             StaleAttemptError: The job is another attempt's, or it was asked to stop and this is no cancellation.
         """
-        row = await self._change(
-            statements.FINISH,
-            fence,
-            p_now=self.now,
-            p_asked=ending.status is JobStatus.CANCELED,
-            p_status=ending.status.value,
-            p_error=ending.error,
-            p_error_code=ending.error_code,
-            p_error_traceback=ending.error_traceback,
-            p_artifact_id=ending.artifact_id,
-            p_progress=1.0 if ending.status is JobStatus.COMPLETED else None,
-        )
-        await self._end_attempt(fence.job_id, ending.status.value, ending)
-        await self._add_event(fence.job_id, "status", changing(row))
+        values = {f"p_{name}": getattr(ending, name) for name in _ENDING}
+        if ending.is_final:
+            values |= {
+                "p_asked": ending.was_asked,
+                "p_status": ending.status.value,
+                "p_artifact_id": ending.artifact_id,
+                "p_progress": 1.0 if ending.status is JobStatus.COMPLETED else None,
+                "p_result": None if result is None else result.decode(),
+            }
+            row = await self._change(statements.FINISH, fence, **values)
+            more: dict[str, Any] = {}
+        else:
+            row = await self._change(statements.RETRY, fence, **values, p_run_after=ending.run_after)
+            more = {"reason": "retry", "run_after": ending.run_after}
+        await self._add_attempt(row, fence.owner, ending)
+        await self.add_status_events([row], **more)
 
     async def store_result(self, job_id: ULID, result: bytes) -> None:
         """Keep a small result in the row of a job that this transaction has just finished."""
-        await self.session.execute(statements.STORE_RESULT, {"p_job_id": job_id, "p_result": result.decode()})
+        await statements.STORE_RESULT.run(self.session, {"p_job_id": job_id, "p_result": result.decode()})
 
     async def request_cancel(self, job_id: ULID) -> Row | None:
         """Cancel a waiting job, or ask a running one to stop; `None` if there is nothing to be done."""
-        wanted = {"p_job_id": job_id, "p_now": self.now}
-        row = (await self.session.execute(statements.REQUEST_CANCEL, wanted)).mappings().first()
+        row = await statements.REQUEST_CANCEL.first(self.session, {"p_job_id": job_id, "p_now": self.now})
         if row is None:
             return None
         if row["status"] == statements.CANCELED:
-            await self._add_event(job_id, "status", changing(row))
+            await self.add_status_events([row])
         else:
-            await self._add_event(job_id, "log", {"level": "info", "message": "The job was asked to stop"})
+            line = {"level": "info", "message": "The job was asked to stop"}
+            await statements.INSERT_EVENT.run(self.session, self._event(job_id, row["events"], "log", line))
         return row
 
-    async def give_back(self, whose: ColumnElement[bool], reason: str) -> list[ULID]:
-        """Let jobs whose process is gone, or about to go, be taken by another one; return those that changed."""
-        found = await self.session.execute(statements.GIVE_BACK.where(whose), {"p_now": self.now})
-        rows = found.mappings().all()
-        for row in rows:
-            await self._end_attempt(row["id"], reason)
-            await self._add_event(row["id"], "status", {**changing(row), "reason": reason})
+    async def give_back(self, whose: ColumnElement[bool], outcome: Outcome) -> list[ULID]:
+        """Let jobs whose process is gone, or about to go, be taken by another one; return those that changed.
+
+        What ran while the whole service died is suspect: it may have been the cause.
+        """
+        columns = (JOBS.c.id, JOBS.c.attempt, JOBS.c.owner, JOBS.c.status)
+        held = await self.session.execute(select(*columns).where(statements.HELD, whose).with_for_update())
+        changed: list[ULID] = []
+        for job_id, attempt, owner, status in held.all():
+            values = {
+                "p_job_id": job_id,
+                "p_attempt": attempt,
+                "p_now": self.now,
+                "p_suspicion": int(outcome is Outcome.RECOVERED),
+                "p_later": self.now + _SUSPECT_PAUSE,
+            }
+            row = await statements.GIVE_BACK.first(self.session, values)
+            if row is None:
+                continue
+            if status == statements.RUNNING:
+                await self._add_attempt(row, owner, Ending(status=JobStatus(row["status"]), outcome=outcome))
+            await self.add_status_events([row], reason=outcome.value)
+            changed.append(job_id)
+        return changed
+
+    async def expire(self) -> list[ULID]:
+        """Fail the waiting jobs whose time is over; return them."""
+        rows = await statements.EXPIRE.fetch(self.session, {"p_now": self.now})
+        await self.add_status_events(rows)
         return [ULID.trusted(row["id"]) for row in rows]
 
+    async def restart(self, job_id: ULID, payload: bytes | None = None) -> Row | None:
+        """Let a job that has failed, or was canceled, wait as if it were new; `None` where that cannot be."""
+        columns = (JOBS.c.artifact_id, JOBS.c.deadline, JOBS.c.submitted_at)
+        row = (await self.session.execute(select(*columns).where(JOBS.c.id == job_id).with_for_update())).one_or_none()
+        if row is None:
+            return None
+        values = {
+            "p_job_id": job_id,
+            "p_now": self.now,
+            "p_payload": None if payload is None else payload.decode(),
+            # What explains the failure may stand under the first one.
+            "p_artifact_id": None if row.artifact_id is None else ULID(),
+            "p_deadline": None if row.deadline is None else self.now + (row.deadline - row.submitted_at),
+        }
+        changed = await statements.RESTART.first(self.session, values)
+        if changed is not None:
+            await self.add_status_events([changed], reason="restarted")
+        return changed
+
+    async def add_status_events(self, rows: Sequence[Row], **more: Any) -> None:
+        """Tell of jobs as they have just become."""
+        events = [self._event(row["id"], row["events"], "status", {**changing(row), **more}) for row in rows]
+        await statements.INSERT_EVENT.run(self.session, *events)
+
+    @property
     def _insert_once(self) -> Any:
         if self.session.get_bind().dialect.name == "sqlite":
-            return statements.INSERT_JOB_ON_SQLITE
-        return statements.INSERT_JOB_ON_POSTGRESQL
+            return statements.INSERT_KEYED_ON_SQLITE
+        return statements.INSERT_KEYED_ON_POSTGRESQL
 
     async def _change(self, statement: Any, fence: Fence, **values: Any) -> Row:
-        wanted = {"p_job_id": fence.job_id, "p_attempt": fence.attempt, "p_owner": fence.owner, **values}
-        row: Row | None = (await self.session.execute(statement, wanted)).mappings().first()
+        wanted = {"p_job_id": fence.job_id, "p_attempt": fence.attempt, "p_owner": fence.owner, "p_now": self.now}
+        row: Row | None = await statement.first(self.session, {**wanted, **values})
         if row is None:
             raise StaleAttemptError
         return row
 
-    async def _end_attempt(self, job_id: str, outcome: str, ending: Ending | None = None) -> None:
-        values = {
-            "p_job_id": job_id,
-            "p_now": self.now,
-            "p_outcome": outcome,
-            "p_error": ending.error if ending else None,
-            "p_error_traceback": ending.error_traceback if ending else None,
+    async def _add_attempt(self, row: Row, owner: str, ending: Ending) -> None:
+        attempt = {
+            "job_id": row["id"],
+            "number": row["attempt"],
+            "owner": owner,
+            "started_at": as_datetime(row["attempt_started_at"]),
+            "finished_at": self.now,
+            "outcome": ending.outcome.value,
+            "error": ending.error,
+            "error_code": ending.error_code,
+            "error_traceback": ending.error_traceback,
+            "cpu_seconds": ending.usage.cpu_seconds,
+            "peak_memory": ending.usage.peak_memory,
         }
-        await self.session.execute(statements.END_ATTEMPT, values)
+        await statements.INSERT_ATTEMPT.run(self.session, attempt)
 
-    async def _add_event(self, job_id: str, kind: str, data: Mapping[str, Any]) -> None:
-        values = {"p_job_id": job_id, "p_kind": kind, "p_data": _text(data), "p_now": self.now}
-        await self.session.execute(statements.INSERT_EVENT, values)
+    def _event(self, job_id: str, number: int, kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
+        text = to_json(data, fallback=str).decode()
+        return {"job_id": job_id, "number": number, "kind": kind, "data": text, "created_at": self.now}
 
 
-def _text(data: Mapping[str, Any]) -> str:
-    return to_json(data, fallback=str).decode()
+_ENDING = ("error", "error_code", "error_traceback", "failures", "crashes")
+
+
+def _message(report: Report) -> dict[str, Any]:
+    return {name: value for name, value in report.data.items() if name == "message"}

@@ -4,7 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
+from chapkit.core.database import Database
 from chapkit.core.ids import ULID
+from chapkit.core.sqlite import SqliteDatabase
 
 
 @dataclass(frozen=True)
@@ -51,3 +53,17 @@ class NoNotices:
 
     async def close(self) -> None:
         """Do nothing."""
+
+
+def notices_for(database: Database) -> Notices:
+    """Return what carries news between the processes that share this database."""
+    if database.is_in_memory():
+        return NoNotices()
+    # Lazy: a service needs one of them at most.
+    if isinstance(database, SqliteDatabase):
+        from chapkit.job.notices_sqlite import SqliteNotices
+
+        return SqliteNotices(database)
+    from chapkit.job.notices_postgres import PostgresNotices
+
+    return PostgresNotices(database)

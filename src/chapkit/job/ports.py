@@ -3,12 +3,15 @@
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, Protocol
 
 from chapkit.core.errors import ConfigurationError
 from chapkit.core.ids import ULID
 from chapkit.core.services import Scope
 from chapkit.job.context import JobContext
+from chapkit.job.policies import Retry
+from chapkit.job.statements import ClaimStatements
 
 
 class Executor(Protocol):
@@ -55,6 +58,12 @@ class JobHandler(ABC):
 
     name: ClassVar[str]
     """What stands in a `JobSpec`."""
+    executor: str | None = None
+    """`process`: functions of the user run in child processes that can be killed."""
+    retry: Retry | None = None
+    """What happens after a failure, unless the `JobSpec` says otherwise."""
+    timeout: float | None = None
+    """Seconds that one attempt may take, unless the `JobSpec` says otherwise."""
 
     @abstractmethod
     async def execute(self, context: JobContext) -> JobOutcome:
@@ -83,6 +92,7 @@ class JobHandlers:
                 found=handler.name,
             )
         self._handlers[handler.name] = handler
+        self.__dict__.pop("claim_statements", None)
 
     def get(self, name: str) -> JobHandler:
         """Return the handler.
@@ -103,3 +113,8 @@ class JobHandlers:
     def names(self) -> list[str]:
         """Names of the handlers."""
         return sorted(self._handlers)
+
+    @cached_property
+    def claim_statements(self) -> ClaimStatements:
+        """What is asked for jobs that these handlers can do."""
+        return ClaimStatements.of(self.names)

@@ -3,20 +3,23 @@
 import asyncio
 import os
 import socket
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, insert, update
 
 from chapkit.core.clock import Clock
 from chapkit.core.database import Database
+from chapkit.core.faults import reach
 from chapkit.core.ids import ULID
+from chapkit.core.logging import get_logger
 from chapkit.core.services import Services
-from chapkit.job.ledger import LEASE
+from chapkit.job.claiming import LEASE
 from chapkit.job.owners import OwnerLocks, owner_locks
 from chapkit.job.rows import JOBS, OWNERS
 from chapkit.job.schemas import JobStatus
 
-BEAT = timedelta(seconds=10)
+BEAT = timedelta(seconds=3)
 
 
 class Presence:
@@ -29,6 +32,12 @@ class Presence:
         self._locks: OwnerLocks | None = None
         self._last_beat: datetime | None = None
         self._entering: asyncio.Task[ULID] | None = None
+        self.queues: Sequence[str] = ()
+        """Queues that this process takes jobs of."""
+        self.slots = 0
+        """How many jobs it runs at once."""
+        self.beats = 0
+        """How many times it has shown itself."""
 
     @property
     def id(self) -> ULID | None:
@@ -54,14 +63,26 @@ class Presence:
     async def beat(self) -> None:
         """Show now and then that this process is there, and that its jobs are held."""
         now = self._clock.now()
-        if self._id is None or (self._last_beat is not None and now - self._last_beat < BEAT):
+        if self._id is None or (self._last_beat is not None and _is_recent(self._last_beat, now)):
             return
-        self._last_beat = now
         await self.locks.keep()
         async with self._services.scope.write() as scope:
-            await scope.session.execute(update(OWNERS).where(OWNERS.c.id == self._id).values(seen_at=now))
+            shown = {"seen_at": now, "queues": list(self.queues), "slots": self.slots}
+            mine = update(OWNERS).where(OWNERS.c.id == self._id).values(shown).returning(OWNERS.c.id)
+            is_known = (await scope.session.execute(mine)).first() is not None
             held = (JOBS.c.owner == self._id, JOBS.c.status == JobStatus.RUNNING.value)
             await scope.session.execute(update(JOBS).where(*held).values(lease_until=now + LEASE))
+        self._last_beat = now
+        self.beats += 1
+        if not is_known:
+            await self._start_again()
+
+    async def _start_again(self) -> None:
+        """Become a new owner: others took this process for dead while it was stopped, and its jobs are theirs."""
+        get_logger("chapkit.job").warning("job.owner_was_taken_for_dead", owner=self._id)
+        self._id = None
+        await self.locks.release()
+        await self.enter()
 
     async def leave(self) -> None:
         """Stop to be an owner; the jobs must have been given back."""
@@ -78,12 +99,20 @@ class Presence:
     async def _enter(self) -> ULID:
         id = ULID()
         lock = await self.locks.acquire(id)
+        reach("job.owner.locked")
         now = self._last_beat = self._clock.now()
         async with self._services.scope.write() as scope:
             # After the lock: whoever sees the row can tell that its process lives.
             await scope.session.execute(
                 insert(OWNERS).values(
-                    id=id, host=socket.gethostname(), pid=os.getpid(), lock=lock, started_at=now, seen_at=now
+                    id=id,
+                    host=socket.gethostname(),
+                    pid=os.getpid(),
+                    lock=lock,
+                    queues=list(self.queues),
+                    slots=self.slots,
+                    started_at=now,
+                    seen_at=now,
                 )
             )
         self._id = id
@@ -94,3 +123,8 @@ class Presence:
         if not task.cancelled():
             # Whoever waits raises it too; nobody may be left to.
             task.exception()
+
+
+def _is_recent(last: datetime, now: datetime) -> bool:
+    # A clock that was set back must not silence this process.
+    return timedelta() <= now - last < BEAT

@@ -1,23 +1,23 @@
 """Submit jobs, look at them, stop them."""
 
 import asyncio
-import hashlib
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from chapkit.core.errors import ConflictError, UnavailableError
+from chapkit.core.errors import ChapkitError, ConflictError, UnavailableError, UnprocessableError
+from chapkit.core.faults import reach
 from chapkit.core.ids import ULID
 from chapkit.core.services import Scope
-from chapkit.job.engine import LOOK_EVERY
 from chapkit.job.errors import JobNotFoundError
 from chapkit.job.ledger import JobLedger
+from chapkit.job.pressure import QueuePressure
 from chapkit.job.repository import MAX_EVENTS, JobRepository
 from chapkit.job.rows import Row, to_wire
 from chapkit.job.runtime import JobRuntime
-from chapkit.job.schemas import JobEventRecord, JobRecord, JobSpec, JobStats, JobStatus
+from chapkit.job.schemas import JobAttemptRecord, JobEventRecord, JobRecord, JobSpec, JobStats, JobStatus
+from chapkit.job.specs import row_of
 
 DELETE_PATIENCE = 10.0
 """Seconds that a deletion waits for a running job to end."""
@@ -26,8 +26,13 @@ DELETE_PATIENCE = 10.0
 class JobQueue:
     """The jobs of an application; each method but `submit` is a unit of work of its own."""
 
-    def __init__(self, runtime: JobRuntime) -> None:
+    def __init__(
+        self, runtime: JobRuntime, queues: Collection[str] | None = None, pressure: QueuePressure | None = None
+    ) -> None:
         self.runtime = runtime
+        self.queues = queues
+        """Names of the queues that there are; any, if `None`."""
+        self.pressure = pressure
         self.accepts = True
         """False once the service is about to stop."""
 
@@ -36,17 +41,23 @@ class JobQueue:
 
         Raises:
             ConfigurationError: No feature brings the handler (`job-handler-unknown`).
+            TooManyRequestsError: Too many jobs wait already (`queue-full`).
+            UnprocessableError: The service has no such queue (`job-queue-unknown`).
             ConflictError: The key belongs to another request (`idempotency-key-reused`).
             UnavailableError: The service is about to stop (`service-stopping`).
         """
         if not self.accepts:
             raise UnavailableError("The service is about to stop; try again", code="service-stopping")
-        self.runtime.handlers.get(spec.handler)
+        handler = self.runtime.handlers.get(spec.handler)
+        self._require_queue(spec.queue)
         now = self.runtime.clock.now()
-        values = _values(spec, now, owner=None if spec.durable else self.runtime.presence.id)
+        values = row_of(spec, handler, now, owner=None if spec.durable else self.runtime.presence.id)
+        if self.pressure is not None:
+            await self.pressure.check(scope.session, spec.queue)
         if not await JobLedger(scope.session, now).insert(values):
             return await self._find_first(values, scope)
-        scope.after_commit(lambda: self.runtime.dispatcher.submitted(values["id"]))
+        reach("job.submit.before-commit")
+        scope.after_commit(lambda: self._submitted(values["id"]))
         return _record(values)
 
     async def get(self, job_id: ULID) -> JobRecord:
@@ -89,6 +100,40 @@ class JobQueue:
             counts = await JobRepository(scope.session).count_by_status()
         return JobStats(total=sum(counts.values()), by_status=counts)
 
+    async def list_attempts(self, job_id: ULID) -> Sequence[JobAttemptRecord]:
+        """Return the attempts at the job, the first one first; the last one may still be running.
+
+        Raises:
+            JobNotFoundError: There is no such job (`job-not-found`).
+        """
+        async with self.runtime.services.scope.read() as scope:
+            repository = JobRepository(scope.session)
+            current = await repository.find_attempt(job_id)
+            if current is None:
+                raise JobNotFoundError(job_id)
+            rows = list(await repository.list_attempts(job_id))
+        if current["status"] == JobStatus.RUNNING:
+            rows.append({"number": current["attempt"], "started_at": current["attempt_started_at"]})
+        return [JobAttemptRecord.model_validate(dict(row)) for row in rows]
+
+    async def wait_for_events(
+        self, job_id: ULID, after: int = 0, timeout: float = 0.0, limit: int = MAX_EVENTS
+    ) -> Sequence[JobEventRecord]:
+        """Return what happened behind the event `after`, as soon as there is something; nothing after `timeout`.
+
+        Raises:
+            JobNotFoundError: There is no such job (`job-not-found`).
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        with self.runtime.hub.watching(job_id) as watcher:
+            while True:
+                events = await self.list_events(job_id, after, limit)
+                left = deadline - loop.time()
+                if events or left <= 0 or self.runtime.hub.is_closing:
+                    return events
+                await watcher.wait(min(self.runtime.limits.look_every, left))
+
     async def list_events(self, job_id: ULID, after: int = 0, limit: int = MAX_EVENTS) -> Sequence[JobEventRecord]:
         """Return what happened to the job behind the event with the number `after`.
 
@@ -120,6 +165,24 @@ class JobQueue:
             raise ConflictError(f"The job has ended already: {row['status']}", code="job-finished", found=row["status"])
         return _record(row)
 
+    async def retry(self, job_id: ULID, payload: Mapping[str, Any] | None = None) -> JobRecord:
+        """Run a job again that has failed or was canceled, perhaps with another payload.
+
+        Raises:
+            ConflictError: It has not ended (`job-not-finished`), has done what it should (`job-completed`), or ended
+                with its process (`job-not-durable`).
+            JobNotFoundError: There is no such job (`job-not-found`).
+        """
+        async with self.runtime.services.scope.write() as scope:
+            ledger = JobLedger(scope.session, self.runtime.clock.now())
+            row = await ledger.restart(job_id, None if payload is None else to_json(payload))
+            reach("job.retry.before-commit")
+            if row is None:
+                raise await _why_not_again(JobRepository(scope.session), job_id)
+            scope.after_commit(lambda: self.runtime.hub.changed(job_id))
+            scope.after_commit(lambda: self.runtime.dispatcher.submitted(job_id))
+        return _record(row)
+
     async def delete(self, job_id: ULID, timeout: float = DELETE_PATIENCE) -> None:
         """Remove the job, its attempts and its events; a running one is stopped first.
 
@@ -147,13 +210,27 @@ class JobQueue:
         """
         loop = asyncio.get_running_loop()
         deadline = None if timeout is None else loop.time() + timeout
+        look_every = self.runtime.limits.look_every
         with self.runtime.hub.watching(job_id) as watcher:
             while True:
                 record = await self.get(job_id)
-                left = LOOK_EVERY if deadline is None else deadline - loop.time()
-                if record.status.is_final or left <= 0:
+                left = look_every if deadline is None else deadline - loop.time()
+                if record.status.is_final or left <= 0 or (deadline is not None and self.runtime.hub.is_closing):
                     return record
-                await watcher.wait(min(LOOK_EVERY, left))
+                await watcher.wait(min(look_every, left))
+
+    def _submitted(self, job_id: ULID) -> None:
+        reach("job.submit.after-commit")
+        self.runtime.dispatcher.submitted(job_id)
+
+    def _require_queue(self, queue: str) -> None:
+        if self.queues is not None and queue not in self.queues:
+            raise UnprocessableError(
+                f"There is no queue {queue!r} here; name it in with_jobs(queues={{{queue!r}: None}})",
+                code="job-queue-unknown",
+                found=queue,
+                expected=sorted(self.queues),
+            )
 
     async def _remove(self, job_id: ULID) -> bool:
         async with self.runtime.services.scope.write() as scope:
@@ -164,6 +241,7 @@ class JobQueue:
 
     async def _request_cancel(self, job_id: ULID, scope: Scope) -> Row:
         row = await JobLedger(scope.session, self.runtime.clock.now()).request_cancel(job_id)
+        reach("job.cancel.before-commit")
         if row is None:
             found = await JobRepository(scope.session).find(job_id)
             if found is None:
@@ -188,37 +266,19 @@ class JobQueue:
         return _record(row)
 
 
-def _values(spec: JobSpec, now: datetime, owner: ULID | None) -> dict[str, Any]:
-    payload = to_json(spec.payload)
-    name = spec.labels.get("name")
-    return {
-        "id": spec.id or ULID(),
-        "handler": spec.handler,
-        "kind": str(spec.labels.get("kind", spec.handler)),
-        "name": None if name is None else str(name),
-        "payload": payload.decode(),
-        "payload_blob": spec.payload_blob,
-        "labels": dict(spec.labels),
-        "queue": spec.queue,
-        "priority": spec.priority,
-        "status": JobStatus.PENDING.value,
-        "durable": spec.durable,
-        "key": spec.key,
-        "fingerprint": spec.fingerprint or (_fingerprint(spec, payload) if spec.key is not None else None),
-        "run_after": spec.run_after or now,
-        "attempt": 0,
-        "owner": owner,
-        "cancel_requested": False,
-        "artifact_id": spec.artifact_id,
-        "submitted_at": now,
-        **dict.fromkeys(("started_at", "finished_at", "progress", "error", "error_code")),
-    }
-
-
-def _fingerprint(spec: JobSpec, payload: bytes) -> str:
-    parts = (spec.handler.encode(), payload, (spec.payload_blob or "").encode())
-    return hashlib.sha256(b"\0".join(parts)).hexdigest()
-
-
 def _record(row: Row) -> JobRecord:
     return JobRecord.model_validate(to_wire(row))
+
+
+async def _why_not_again(repository: JobRepository, job_id: ULID) -> ChapkitError:
+    row = await repository.find(job_id)
+    if row is None:
+        return JobNotFoundError(job_id)
+    status = JobStatus(row["status"])
+    if not status.is_final:
+        return ConflictError(f"The job has not ended: it is {status}", code="job-not-finished", found=status)
+    if status is JobStatus.COMPLETED:
+        return ConflictError("The job has done what it should; submit another one", code="job-completed")
+    return ConflictError(
+        "The function of the job was held in the memory of its process; submit it again", code="job-not-durable"
+    )

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, and_, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chapkit.core.ids import ULID
-from chapkit.job.rows import EVENTS, JOBS, WIRE, Row
+from chapkit.job.rows import ATTEMPTS, EVENTS, JOBS, WIRE, Row
 from chapkit.job.schemas import JobStatus
 
 MAX_EVENTS = 1000
@@ -67,6 +67,17 @@ class JobRepository:
         )
         return number or 0
 
+    async def find_attempt(self, job_id: ULID) -> Row | None:
+        """Return `status`, `attempt` and `attempt_started_at` of the job, or `None`."""
+        columns = (JOBS.c.status, JOBS.c.attempt, JOBS.c.attempt_started_at)
+        return (await self.session.execute(select(*columns).where(JOBS.c.id == job_id))).mappings().first()
+
+    async def list_attempts(self, job_id: ULID) -> Sequence[Row]:
+        """Return the attempts that have ended, without the tracebacks of their errors."""
+        columns = [column for column in ATTEMPTS.c if column.name != "error_traceback"]
+        statement = select(*columns).where(ATTEMPTS.c.job_id == job_id).order_by(ATTEMPTS.c.number)
+        return (await self.session.execute(statement)).mappings().all()
+
     async def list_events(self, job_id: ULID, after: int = 0, limit: int = MAX_EVENTS) -> Sequence[Row]:
         """Return the events behind the one with the number `after`."""
         columns = (EVENTS.c.number, EVENTS.c.kind, EVENTS.c.data, EVENTS.c.created_at)
@@ -80,13 +91,6 @@ class JobRepository:
         behind = and_(EVENTS.c.job_id == JOBS.c.id, EVENTS.c.number > after)
         statement = select(*WIRE, *news).select_from(JOBS.outerjoin(EVENTS, behind)).where(JOBS.c.id == job_id)
         return (await self.session.execute(statement.order_by(EVENTS.c.number).limit(limit))).mappings().all()
-
-    async def list_running(self, owner: str) -> dict[ULID, bool]:
-        """Return the jobs that a process has taken, and whether each was asked to stop."""
-        statement = select(JOBS.c.id, JOBS.c.cancel_requested).where(
-            JOBS.c.owner == owner, JOBS.c.status == JobStatus.RUNNING.value
-        )
-        return {row[0]: row[1] for row in await self.session.execute(statement)}
 
     async def exists(self, *criteria: ColumnElement[bool]) -> bool:
         """Tell whether there is such a job."""

@@ -18,7 +18,7 @@ from chapkit.job.errors import JobNotFoundError
 from chapkit.job.queue import JobQueue
 from chapkit.job.repository import JobRepository
 from chapkit.job.rows import Row, render
-from chapkit.job.schemas import JobEventRecord, JobRecord, JobStats, JobStatus
+from chapkit.job.schemas import JobAttemptRecord, JobEventRecord, JobRecord, JobRetryRequest, JobStats, JobStatus
 from chapkit.job.stream import JobStream
 from chapkit.web.dependencies import scopes_of
 from chapkit.web.openapi import problems
@@ -35,6 +35,7 @@ _Limit = Annotated[int | None, QueryParameter(ge=1, description="At most so many
 _Page = Annotated[int | None, QueryParameter(ge=1, description="Page, counted from 1; answers with an envelope.")]
 _Size = Annotated[int | None, QueryParameter(ge=1, le=MAX_SIZE, description="Items on a page.")]
 _Wait = Annotated[float, QueryParameter(ge=0, le=60, description="Seconds to wait for the end of the job.")]
+_WaitForEvents = Annotated[float, QueryParameter(ge=0, le=60, description="Seconds to wait for an event.")]
 _After = Annotated[int, QueryParameter(ge=0, description="Only events behind the one with this number.")]
 _Poll = Annotated[float, QueryParameter(gt=0, le=60, description="Accepted for older clients; changes come at once.")]
 _LastSeen = Annotated[str | None, Header(alias="Last-Event-ID", description="Where to go on.")]
@@ -99,16 +100,26 @@ class JobRouter(Router):
             record = await _queue(jobs).cancel(self._parse_id(job_id))
             return json_bytes(record.model_dump_json().encode())
 
+        async def retry(job_id: str, jobs: Any, body: JobRetryRequest | None = None) -> Response:
+            record = await _queue(jobs).retry(self._parse_id(job_id), body.payload if body else None)
+            return json_bytes(record.model_dump_json().encode(), status=202)
+
         async def delete(job_id: str, jobs: Any) -> Response:
             await _queue(jobs).delete(self._parse_id(job_id))
             return Response(status_code=204)
 
         self._add("/{job_id}/$cancel", cancel, "POST", "Stop", JobRecord, 400, 404, 409)
+        self._add("/{job_id}/$retry", retry, "POST", "Run again", JobRecord, 400, 404, 409, 422, status_code=202)
         self._add("/{job_id}", delete, "DELETE", "Stop and remove", None, 400, 404, 409, status_code=204)
 
     def _register_events(self) -> None:
-        async def events(job_id: str, jobs: Any, after: _After = 0) -> Sequence[JobEventRecord]:
-            return await _queue(jobs).list_events(self._parse_id(job_id), after)
+        async def attempts(job_id: str, jobs: Any) -> Sequence[JobAttemptRecord]:
+            return await _queue(jobs).list_attempts(self._parse_id(job_id))
+
+        async def events(
+            job_id: str, jobs: Any, after: _After = 0, wait: _WaitForEvents = 0.0
+        ) -> Sequence[JobEventRecord]:
+            return await _queue(jobs).wait_for_events(self._parse_id(job_id), after, wait)
 
         async def stream(
             request: Request, job_id: str, jobs: Any, poll_interval: _Poll = 0.5, last_event_id: _LastSeen = None
@@ -121,6 +132,7 @@ class JobRouter(Router):
                 return Response(status_code=204)
             return event_stream(source.messages(id, seen))
 
+        self._add("/{job_id}/$attempts", attempts, "GET", "Attempts", list[JobAttemptRecord], 400, 404)
         self._add("/{job_id}/$events", events, "GET", "Events", list[JobEventRecord], 400, 404, 422)
         self._add("/{job_id}/$stream", stream, "GET", "Events as a stream", None, 400, 404, 422)
 

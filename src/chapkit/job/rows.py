@@ -76,6 +76,11 @@ def moment(value: str | datetime | None) -> str | None:
     return to_text(value) if isinstance(value, datetime) else value
 
 
+def as_datetime(value: str | datetime | None) -> datetime | None:
+    """Return a stored moment, aware."""
+    return datetime.fromisoformat(value) if isinstance(value, str) else value
+
+
 def _fraction(value: float | None) -> float | None:
     # SQLite hands a whole number out as one, right after it was written.
     return None if value is None else float(value)

@@ -1,18 +1,20 @@
 """One attempt at a job in this process."""
 
 import asyncio
+from datetime import datetime
 from typing import Any
 
 from chapkit.core.logging import add_request_context, get_logger
+from chapkit.job import endings
 from chapkit.job.claims import Claim
 from chapkit.job.context import JobContext
-from chapkit.job.errors import StaleAttemptError
+from chapkit.job.current import working_for
+from chapkit.job.errors import JobTimeoutError, StaleAttemptError
 from chapkit.job.ports import JobHandler, JobOutcome
 from chapkit.job.recording import Recorder
+from chapkit.job.reporter import Reporter
 from chapkit.job.runtime import JobRuntime
-
-_REPORT_PAUSE = 0.1
-"""Seconds between two writings of progress, so that a busy loop does not flood the database."""
+from chapkit.job.statements import DEADLINE_PASSED
 
 
 class JobRun:
@@ -22,55 +24,98 @@ class JobRun:
         self._runtime = runtime
         self._recorder = recorder
         self._loop = asyncio.get_running_loop()
-        self._reporter: asyncio.Task[None] | None = None
-        # Cancelled in the middle, the reporter would lose what it has taken from the context.
-        self._writing = asyncio.Lock()
-        self._abandoned = False
         self._handler: JobHandler | None = None
+        self._timeout: JobTimeoutError | None = None
+        self._was_asked = False
+        self._was_released = False
+        self._timers: list[asyncio.TimerHandle] = []
+        self._over: asyncio.Future[None] = self._loop.create_future()
         self.context = JobContext(claim, runtime.services, runtime.user_code, self._on_report)
+        self._reporter = Reporter(recorder, self.context, on_stale=self.release)
         self._body = asyncio.create_task(self._execute(), name=f"chapkit:job:{claim.fence.job_id}")
-        self._body.add_done_callback(_retrieve)
+        self._body.add_done_callback(self._end_body)
+        self._set_timers(claim, runtime.clock.now())
 
     def cancel(self) -> None:
         """Ask the job to stop, because somebody wants that."""
-        self.context.request_cancel()
-        self._body.cancel()
+        self._was_asked = True
+        self._stop()
 
-    def abandon(self) -> None:
-        """Ask the job to stop, because the process ends; its row is given back by others."""
-        self._abandoned = True
-        self.context.request_cancel()
-        self._body.cancel()
+    def release(self) -> None:
+        """Ask the job to stop, because the process ends or the job is another one's; nothing is recorded."""
+        self._was_released = True
+        self._stop()
 
     async def run(self) -> None:
         """Wait for the end of the handler and record it."""
         try:
-            await asyncio.wait({self._body})
-            await self._stop_reporter()
-            if not self._abandoned:
+            await asyncio.shield(self._over)
+            await self._reporter.stop()
+            self.context.close_log()
+            if not self._was_released:
                 await self._conclude()
         except StaleAttemptError:
             get_logger("chapkit.job").warning("job.stale", job_id=self.context.job_id, attempt=self.context.attempt)
         finally:
             self._body.cancel()
-            if self._reporter is not None:
-                self._reporter.cancel()
+            self._reporter.cancel()
+            for timer in self._timers:
+                timer.cancel()
+
+    def _stop(self) -> None:
+        self.context.request_cancel()
+        self._body.cancel()
+        if not self._over.done():
+            self._timers.append(self._loop.call_later(self._runtime.limits.desert_after, self._desert))
+
+    def _set_timers(self, claim: Claim, now: datetime) -> None:
+        if claim.timeout is not None:
+            error = JobTimeoutError(f"The attempt took longer than the {claim.timeout:g} seconds that it may")
+            self._timers.append(self._loop.call_later(claim.timeout, self._time_out, error))
+        if claim.deadline is not None:
+            left = (claim.deadline - now).total_seconds()
+            error = JobTimeoutError(
+                "The job had not ended when all of its time was over", code=DEADLINE_PASSED, is_lasting=True
+            )
+            self._timers.append(self._loop.call_later(max(0.0, left), self._time_out, error))
+
+    def _time_out(self, error: JobTimeoutError) -> None:
+        if self._timeout is None and not self._body.done():
+            self._timeout = error
+            self._stop()
+
+    def _desert(self) -> None:
+        if not self._over.done():
+            get_logger("chapkit.job").error("job.deserted", job_id=self.context.job_id)
+            self._over.set_result(None)
+
+    def _end_body(self, body: asyncio.Task[Any]) -> None:
+        if not body.cancelled():
+            body.exception()
+        if not self._over.done():
+            self._over.set_result(None)
 
     async def _execute(self) -> JobOutcome:
         add_request_context(job_id=str(self.context.job_id))
-        self._handler = self._runtime.handlers.get(self.context.claim.handler)
-        return await self._handler.execute(self.context)
+        handler = self._handler = self._runtime.handlers.get(self.context.claim.handler)
+        self.context.executor = handler.executor
+        with working_for(self.context):
+            return await handler.execute(self.context)
 
     async def _conclude(self) -> None:
-        if not self.context.cancel_requested:
-            try:
-                await self._record()
-                return
-            except StaleAttemptError:
-                # Perhaps another process asked the job to stop in the last moment.
-                await self._recorder.canceled(self.context)
-                return
-        await self._recorder.canceled(self.context)
+        if self._was_asked:
+            await self._recorder.stopped(self.context, self._stopped())
+            return
+        try:
+            await self._record()
+        except StaleAttemptError:
+            # Perhaps another process asked the job to stop in the last moment.
+            await self._recorder.stopped(self.context, self._stopped())
+
+    def _stopped(self) -> endings.Ending:
+        if self._body.done():
+            return endings.canceled(self.context.claim)
+        return endings.deserted(self.context.claim)
 
     async def _record(self) -> None:
         error = self._error()
@@ -85,6 +130,8 @@ class JobRun:
         await self._recorder.failed(self.context, self._handler, error)
 
     def _error(self) -> BaseException | None:
+        if self._timeout is not None:
+            return self._timeout if self._body.done() else self._timeout.deserting()
         return asyncio.CancelledError() if self._body.cancelled() else self._body.exception()
 
     def _on_report(self) -> None:
@@ -92,31 +139,5 @@ class JobRun:
             self._loop.call_soon_threadsafe(self._start_reporter)
 
     def _start_reporter(self) -> None:
-        if self._reporter is None and not self._body.done():
-            self._reporter = asyncio.create_task(self._report())
-            self._reporter.add_done_callback(_retrieve)
-
-    async def _report(self) -> None:
-        try:
-            async with self._writing:
-                await self._recorder.report(self.context)
-        except StaleAttemptError:
-            # Nobody waits for this attempt any more.
-            self.abandon()
-        await asyncio.sleep(_REPORT_PAUSE)
-        self._reporter = None
-        if self.context.has_reports:
-            self._start_reporter()
-
-    async def _stop_reporter(self) -> None:
-        reporter = self._reporter
-        if reporter is None:
-            return
-        async with self._writing:
-            reporter.cancel()
-        await asyncio.wait({reporter})
-
-
-def _retrieve(task: asyncio.Task[Any]) -> None:
-    if not task.cancelled():
-        task.exception()
+        if not self._over.done():
+            self._reporter.start()

@@ -3,12 +3,24 @@
 from dataclasses import dataclass, field
 
 from chapkit.core.clock import Clock, SystemClock
+from chapkit.core.ids import ULID
 from chapkit.core.services import Services
 from chapkit.job.dispatchers import LocalDispatcher
 from chapkit.job.executors.user_code import UserCode
 from chapkit.job.hub import JobHub
+from chapkit.job.notices import News, NoNotices, Notices
 from chapkit.job.ports import JobHandlers
 from chapkit.job.presence import Presence
+
+
+@dataclass(frozen=True)
+class JobLimits:
+    """How long the engine is patient."""
+
+    desert_after: float = 10.0
+    """Seconds that a function gets to stop when it was asked to, before it is left to itself."""
+    look_every: float = 10.0
+    """Seconds between two looks for what nobody told."""
 
 
 @dataclass(frozen=True)
@@ -17,6 +29,7 @@ class JobRuntime:
 
     services: Services
     clock: Clock = field(default_factory=SystemClock)
+    limits: JobLimits = field(default_factory=JobLimits)
     handlers: JobHandlers = field(default_factory=JobHandlers)
     hub: JobHub = field(default_factory=JobHub)
     dispatcher: LocalDispatcher = field(default_factory=LocalDispatcher)
@@ -25,3 +38,24 @@ class JobRuntime:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "presence", Presence(self.services, self.clock))
+
+    async def listen(self, notices: Notices) -> None:
+        """Exchange news with the other processes that share the database."""
+        await notices.open(self._hear)
+        self.dispatcher.notices = notices
+        if not isinstance(notices, NoNotices):
+            self.hub.tell_others = lambda job_id: notices.publish(News(changed=frozenset({job_id})))
+
+    async def listen_no_more(self) -> None:
+        """Say what is still to be said, then hear nothing more."""
+        notices, self.dispatcher.notices = self.dispatcher.notices, NoNotices()
+        self.hub.tell_others = None
+        await notices.close()
+
+    def _hear(self, news: News) -> None:
+        self.dispatcher.hear(news)
+        changed: frozenset[ULID] = news.changed
+        if news.anything:
+            self.hub.wake_all()
+        for job_id in changed:
+            self.hub.wake(job_id)

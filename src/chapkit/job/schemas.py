@@ -8,8 +8,13 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from chapkit.core.errors import ConfigurationError
 from chapkit.core.ids import ULID
 from chapkit.core.types import UtcDatetime
+from chapkit.job.policies import Retry
+
+LONGEST_TIMEOUT = 366 * 86400.0
+"""Seconds."""
 
 
 class JobStatus(StrEnum):
@@ -45,11 +50,36 @@ class JobSpec:
     fingerprint: str | None = None
     """Tells a repeated submit from another one under the same key; made of handler and payload if left out."""
     run_after: datetime | None = None
+    """Not before this moment."""
+    retry: Retry | None = None
+    """What happens after a failure; what the handler says, if left out."""
+    timeout: float | None = None
+    """Seconds that one attempt may take; what the handler says, if left out."""
+    total_timeout: float | None = None
+    """Seconds from the submission in which it has to end, all attempts together."""
+    queue_timeout: float | None = None
+    """Seconds from `run_after`, or the submission, in which it has to start for the first time."""
+    concurrency_key: str | None = None
+    """Jobs with the same key run one after the other, or so many at once as `concurrency_limit` says."""
+    concurrency_limit: int = 1
     artifact_id: ULID | None = None
     """Identifier that the result will have, handed out before the work begins."""
     durable: bool = True
     """Whether another process may run it; what is not durable ends with its process."""
     id: ULID | None = None
+
+    def __post_init__(self) -> None:
+        limits = {name: getattr(self, name) for name in ("timeout", "total_timeout", "queue_timeout")}
+        wrong = [name for name, value in limits.items() if value is not None and not 0 < value <= LONGEST_TIMEOUT]
+        if self.concurrency_limit < 1:
+            wrong.append("concurrency_limit")
+        if wrong:
+            raise ConfigurationError(
+                f"{wrong[0]}={getattr(self, wrong[0])!r} makes no sense: time limits are seconds above 0 and at most "
+                f"{LONGEST_TIMEOUT:g}, concurrency_limit is 1 or more",
+                code="job-spec-invalid",
+                field=wrong[0],
+            )
 
 
 class JobRecord(BaseModel):
@@ -72,6 +102,30 @@ class JobRecord(BaseModel):
     name: str | None = None
     attempt: int = Field(default=0, description="How many times it was started.")
     progress: float | None = Field(default=None, description="From 0 to 1, where the job tells.")
+
+
+class JobAttemptRecord(BaseModel):
+    """One attempt at a job; the one that runs now has neither end nor outcome."""
+
+    number: int = Field(ge=1)
+    started_at: UtcDatetime
+    finished_at: UtcDatetime | None = None
+    outcome: str | None = Field(
+        default=None,
+        description="`completed`, `failed`, `timed-out`, `crashed`, `canceled`, `released`, `recovered`, `taken-over`.",
+    )
+    error: str | None = None
+    error_code: str | None = None
+    cpu_seconds: float | None = Field(default=None, description="Processor time, where it could be measured.")
+    peak_memory: int | None = Field(default=None, description="Bytes; known of child processes only.")
+
+
+class JobRetryRequest(BaseModel):
+    """How a job is to be run again."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    payload: dict[str, Any] | None = Field(default=None, description="Takes the place of the present payload.")
 
 
 class JobEventRecord(BaseModel):

@@ -1,15 +1,16 @@
 """Jobs for the application's own code: the queue, and callables that run in this process."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from pydantic_core import from_json
 
 from chapkit.core.ids import ULID
 from chapkit.job.adhoc import AdHocHandler, JobTarget, name_of
-from chapkit.job.engine import JobEngine
+from chapkit.job.engine import DEFAULT_SLOTS, JobEngine
 from chapkit.job.errors import JobFailedError, JobNotFoundError, JobResultError
+from chapkit.job.pressure import QueuePressure
 from chapkit.job.queue import DELETE_PATIENCE, JobQueue
 from chapkit.job.repository import JobRepository
 from chapkit.job.rows import Row, to_wire
@@ -20,8 +21,14 @@ from chapkit.job.schemas import JobRecord, JobSpec, JobStatus
 class JobService(JobQueue):
     """The queue, and the scheduler of the first release on top of it."""
 
-    def __init__(self, runtime: JobRuntime, engine: JobEngine) -> None:
-        super().__init__(runtime)
+    def __init__(
+        self,
+        runtime: JobRuntime,
+        engine: JobEngine,
+        queues: Collection[str] | None = None,
+        pressure: QueuePressure | None = None,
+    ) -> None:
+        super().__init__(runtime, queues, pressure)
         self._engine = engine
         self._adhoc = AdHocHandler()
         runtime.handlers.add(self._adhoc)
@@ -123,15 +130,17 @@ class JobService(JobQueue):
 
     async def set_max_concurrency(self, max_concurrency: int | None) -> None:
         """Run so many jobs at once from now on; those that run go on."""
-        self._engine.set_max_concurrency(max_concurrency)
+        self._engine.configure(max_concurrency or DEFAULT_SLOTS)
 
     def open(self) -> None:
         """Accept jobs."""
         self.accepts = True
+        self.runtime.hub.open()
 
     def close(self) -> None:
-        """Accept no more jobs."""
+        """Accept no more jobs, and let nobody wait for one."""
         self.accepts = False
+        self.runtime.hub.close()
 
     def forget_waiting(self) -> None:
         """Drop the callables that did not start."""

@@ -26,7 +26,7 @@ class JobStream:
 
     scopes: Scopes
     hub: JobHub
-    look_every: float = 1.0
+    look_every: float = 10.0
     """Seconds between two looks for changes that other processes made."""
     heartbeat_every: float = 15.0
 
@@ -63,7 +63,11 @@ class JobStream:
                     if is_last:
                         return
                     sent_at = loop.time()
-                if len(news) == _BATCH or await watcher.wait(self.look_every):
+                if self.hub.is_closing:
+                    # The client comes back, to this process or another one, with the last event it has seen.
+                    return
+                left = self.heartbeat_every - (loop.time() - sent_at)
+                if len(news) == _BATCH or await watcher.wait(max(0.0, min(self.look_every, left))):
                     continue
                 if loop.time() - sent_at >= self.heartbeat_every:
                     yield HEARTBEAT

@@ -8,6 +8,7 @@ from chapkit.artifact.models import Artifact
 from chapkit.config.manager import ConfigManager
 from chapkit.config.models import Config
 from chapkit.core.errors import ConflictError, NotFoundError, ValidationError
+from chapkit.core.faults import reach
 from chapkit.core.ids import ULID
 from chapkit.core.query import Filter, Operator, Query
 from chapkit.link.repository import LinkRepository
@@ -43,7 +44,9 @@ class LinkManager:
             )
         present = await self.repository.config_of(artifact_id)
         if present is None:
+            reach("link.before-row")
             await self.repository.add(config_id, artifact_id)
+            reach("link.after-row")
         elif present != config_id:
             raise ConflictError(
                 f"Artifact {artifact_id} belongs to configuration {present}; unlink it there first",

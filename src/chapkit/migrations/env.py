@@ -6,6 +6,7 @@ from alembic import context
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from chapkit.core.faults import reach
 from chapkit.core.models import Base
 from chapkit.migrations import bundled_tables
 
@@ -17,6 +18,7 @@ def _migrate(connection: Connection) -> None:
         target_metadata=Base.metadata,
         render_as_batch=connection.dialect.name == "sqlite",
         include_object=lambda thing, _name, kind, _reflected, _other: kind != "table" or thing in tables,
+        on_version_apply=lambda **_step: reach("migrate.step-done"),
     )
     with context.begin_transaction():
         context.run_migrations()

@@ -18,6 +18,7 @@ from chapkit.job.ports import JobHandlers
 from chapkit.ml.cache import ParsedRequests
 from chapkit.ml.checks import RunLimits
 from chapkit.ml.handlers import PredictHandler, RunnerParts, TrainHandler
+from chapkit.ml.placement import check_executor
 from chapkit.ml.router import RunRouter
 from chapkit.ml.runner import ModelRunner
 from chapkit.ml.signature import PREDICT_PARAMETERS, TRAIN_PARAMETERS, bind_function
@@ -66,11 +67,13 @@ class MLFeature(Feature):
     def register(self, services: Services) -> None:
         """Read the signatures of the runner and bring its two handlers."""
         functions = self.runner.functions()
+        check_executor(self.runner.executor, functions)
         configs: Key[ConfigManager[Any]] = Key(ConfigManager, self.config_name)
         parts = RunnerParts(
             train=bind_function(functions.train, TRAIN_PARAMETERS, self.converters),
             predict=bind_function(functions.predict, PREDICT_PARAMETERS, self.converters),
             configs=configs,
+            executor=self.runner.executor,
         )
         services.add(FrameConverters, self.converters)
         services.add(ParsedRequests, ParsedRequests())

@@ -13,6 +13,7 @@ from chapkit.artifact.storage import ContentStorage
 from chapkit.config.manager import ConfigManager
 from chapkit.config.schemas import BaseConfig
 from chapkit.core.clock import Clock, SystemClock
+from chapkit.core.faults import reach
 from chapkit.core.ids import ULID
 from chapkit.core.services import Key, Scope
 from chapkit.data.convert import FrameConverters
@@ -40,6 +41,7 @@ class RunnerParts:
     predict: BoundFunction
     configs: Key[ConfigManager[Any]]
     clock: Clock = field(default_factory=SystemClock)
+    executor: str | None = None
 
     async def load_config(self, scope: Scope, config_id: ULID, run_info: RunInfo | None) -> BaseConfig:
         """Return the stored configuration with what the run says on top."""
@@ -80,6 +82,7 @@ class _MLHandler(JobHandler):
 
     def __init__(self, parts: RunnerParts) -> None:
         self.parts = parts
+        self.executor = parts.executor
 
     async def on_failure(self, scope: Scope, context: JobContext, error: BaseException) -> None:
         """Leave a diagnostic artifact under the id that was handed out."""
@@ -96,6 +99,7 @@ class _MLHandler(JobHandler):
 
     async def _record(self, scope: Scope, context: JobContext, prepared: Any, metadata: dict[str, Any]) -> Any:
         parent = context.payload.get("model_id")
+        reach("ml.before-record")
         artifact = await scope.get(ArtifactManager).record(
             prepared,
             type=self.artifact_type,

@@ -24,6 +24,9 @@ class RunnerFunctions:
 class ModelRunner:
     """Anything that can train and predict; its functions never run on the loop that serves requests."""
 
+    executor: str | None = None
+    """`"process"` runs the functions in child processes; without it they run in threads or on a loop of their own."""
+
     def functions(self) -> RunnerFunctions:
         """Return `train(config, data, geo)` and `predict(config, model, historic, future, geo)`."""
         raise NotImplementedError
@@ -69,11 +72,13 @@ class FunctionalModelRunner(ModelRunner, Generic[ConfigT]):
     Args:
         on_train: `on_train(config, data, geo)` returns the model; `geo` may be left out.
         on_predict: `on_predict(config, model, historic, future, geo)` returns a frame; `geo` may be left out.
+        executor: `"process"` runs both in child processes, which import them by their names.
     """
 
-    def __init__(self, on_train: UserFunction, on_predict: UserFunction) -> None:
+    def __init__(self, on_train: UserFunction, on_predict: UserFunction, *, executor: str | None = None) -> None:
         self.on_train = on_train
         self.on_predict = on_predict
+        self.executor = executor
 
     def functions(self) -> RunnerFunctions:
         """Return the two functions."""

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic_core import from_json
 
 from chapkit.artifact.storage import ContentStorage
+from chapkit.core.faults import reach
 from chapkit.data.parse import loads_chunked
 from chapkit.job.context import JobContext
 from chapkit.ml.cache import ParsedRequests
@@ -35,6 +36,7 @@ async def store_body(body: bytes, payload: Mapping[str, Any], storage: ContentSt
         digest = hashlib.sha256(body).hexdigest()
         return StoredBody({**payload, _BODY: from_json(body)}, None, digest)
     ref = await storage.large.put(body)
+    reach("payload.between-blob-and-job")
     return StoredBody(payload, ref.sha256, ref.sha256)
 
 

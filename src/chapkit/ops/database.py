@@ -12,7 +12,7 @@ from chapkit.core.models import Base
 from chapkit.core.quick import Prepared
 from chapkit.core.services import Services
 from chapkit.core.sqlite import SqliteDatabase
-from chapkit.web.feature import Feature, HealthChecks
+from chapkit.web.feature import Feature, HealthChecks, SystemSections
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,9 @@ class DatabaseFeature(Feature):
         return self.entities
 
     def register(self, services: Services) -> None:
-        """Add the check of the database to `/health`."""
+        """Add the check of the database to `/health`, and what a commit survives to `/api/v1/system`."""
         services.get(HealthChecks).add("database", _check)
+        services.get(SystemSections).add("durability", _durability)
 
     def open(self) -> Database:
         """Return the database; nothing is connected yet."""
@@ -65,3 +66,7 @@ async def _check(services: Services) -> tuple[str, str | None]:
     async with services.scope.read() as scope:
         await _PING.fetch(scope.session)
     return "healthy", None
+
+
+async def _durability(services: Services) -> str:
+    return services.get(Database).durability

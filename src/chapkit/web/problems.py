@@ -23,6 +23,7 @@ MEDIA_TYPE = "application/problem+json"
 _MAX_INPUT_LENGTH = 200
 TOO_LARGE = "The body is larger than this service accepts"
 _WITHOUT_BODY = (204, 205, 304)
+_PASSING_KINDS = ("unavailable", "too-many-requests")
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
@@ -96,7 +97,9 @@ def problem(
 
 def problem_of(error: ChapkitError, request: Request | None = None) -> Response:
     """Return the answer for an error of chapkit."""
-    headers = {"Retry-After": "1"} if error.kind == "unavailable" else {}
+    headers: dict[str, str] = {}
+    if error.kind in _PASSING_KINDS:
+        headers["Retry-After"] = str(error.extensions.get("retry_after", 1))
     if error.kind == "unauthorized":
         headers["WWW-Authenticate"] = "ApiKey"
     if error.kind == "range-not-satisfiable" and "content_range" in error.extensions:

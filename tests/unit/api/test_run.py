@@ -24,7 +24,7 @@ class Server:
 def server(monkeypatch: pytest.MonkeyPatch) -> Server:
     server = Server()
     monkeypatch.setattr(uvicorn, "run", server.run)
-    for name in ("HOST", "PORT", "WORKERS", "LOG_LEVEL", "LOG_FORMAT"):
+    for name in ("HOST", "PORT", "WORKERS", "LOG_LEVEL", "LOG_FORMAT", "GRACEFUL_TIMEOUT"):
         monkeypatch.delenv(name, raising=False)
     return server
 
@@ -40,6 +40,7 @@ def test_a_service_listens_to_its_own_machine(server: Server) -> None:
         "reload": False,
         "log_level": "info",
         "log_config": None,
+        "timeout_graceful_shutdown": 10,
     }
 
 
@@ -82,3 +83,13 @@ def test_a_port_that_is_no_number_is_named(server: Server, monkeypatch: pytest.M
     with pytest.raises(ConfigurationError, match="PORT"):
         run_app("main:app")
     assert server.app is None
+
+
+def test_open_requests_have_limited_time_to_end(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRACEFUL_TIMEOUT", "3")
+    run_app("main:app")
+    assert server.options["timeout_graceful_shutdown"] == 3
+    run_app("main:app", graceful_timeout=4)
+    assert server.options["timeout_graceful_shutdown"] == 4
+    run_app("main:app", timeout_graceful_shutdown=None)
+    assert server.options["timeout_graceful_shutdown"] is None

@@ -73,10 +73,10 @@ def _describe(connection: Connection) -> dict[str, Any]:
     inspector = inspect(connection)
     return {
         table: {
-            "columns": [
-                (c["name"], str(c["type"]), c["nullable"], c["default"], c.get("primary_key"))
+            "columns": sorted(
+                (c["name"], str(c["type"]), c["nullable"], str(c["default"]), c.get("primary_key"))
                 for c in inspector.get_columns(table)
-            ],
+            ),
             "primary_key": inspector.get_pk_constraint(table)["constrained_columns"],
             "foreign_keys": sorted(
                 (key["constrained_columns"], key["referred_table"], key["referred_columns"], str(key["options"]))

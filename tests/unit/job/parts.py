@@ -12,6 +12,8 @@ from chapkit.core.database import Database
 from chapkit.core.ids import ULID
 from chapkit.core.services import Scope, Services
 from chapkit.core.workers import Supervisor
+from chapkit.job.claiming import JobClaims, Queue, Wanted
+from chapkit.job.claims import Claim
 from chapkit.job.context import JobContext
 from chapkit.job.engine import JobEngine
 from chapkit.job.feature import JobFeature
@@ -154,6 +156,13 @@ async def job_system(
             yield JobSystem(services)
         finally:
             await supervisor.stop()
+
+
+async def claim_jobs(system: JobSystem, owner: str = "A" * 26, number: int = 1, **wanted: Any) -> list[Claim]:
+    """Take jobs for an owner, running or not."""
+    async with system.services.scope.write() as scope:
+        claims = JobClaims(scope.session, system.runtime.clock.now(), system.runtime.handlers.claim_statements)
+        return await claims.claim(wanted.pop("queue", Queue()), Wanted(owner, number, **wanted))
 
 
 async def happens(event: asyncio.Event | threading.Event) -> None:

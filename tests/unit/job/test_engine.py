@@ -7,25 +7,37 @@ from chapkit.core.database import Database
 from chapkit.core.errors import ConfigurationError, ConflictError, UnavailableError
 from chapkit.core.ids import ULID
 from chapkit.core.services import Scope
+from chapkit.job.claiming import JobClaims, Queue, Wanted
 from chapkit.job.claims import Claim
 from chapkit.job.context import JobContext
+from chapkit.job.endings import Outcome, canceled
 from chapkit.job.errors import StaleAttemptError
 from chapkit.job.executors.user_code import UserCode
 from chapkit.job.ledger import JobLedger
 from chapkit.job.ports import JobOutcome
 from chapkit.job.recording import Recorder
 from chapkit.job.rows import ATTEMPTS, JOBS
+from chapkit.job.runtime import JobLimits
 from chapkit.job.schemas import JobSpec, JobStatus
 from tests.things import Thing
-from tests.unit.job.parts import Double, Held, JobSystem, Scripted, SteppedClock, Threaded, happens, job_system
+from tests.unit.job.parts import (
+    Double,
+    Held,
+    JobSystem,
+    Scripted,
+    SteppedClock,
+    Threaded,
+    claim_jobs,
+    happens,
+    job_system,
+)
 
 pytestmark = pytest.mark.anyio
 
 
 async def _claim(system: JobSystem, owner: str = "A" * 26) -> Claim | None:
-    async with system.services.scope.write() as scope:
-        ledger = JobLedger(scope.session, system.runtime.clock.now())
-        return await ledger.claim(owner, "default", system.runtime.handlers.names)
+    claims = await claim_jobs(system, owner)
+    return claims[0] if claims else None
 
 
 async def _must_claim(system: JobSystem) -> Claim:
@@ -115,14 +127,14 @@ async def test_a_late_worker_changes_nothing(database: Database) -> None:
         job = await system.submit("test.double")
         late = await _must_claim(system)
         async with system.services.scope.write() as scope:
-            await JobLedger(scope.session, system.runtime.clock.now()).give_back(JOBS.c.id == job.id, "recovered")
+            await JobLedger(scope.session, system.runtime.clock.now()).give_back(JOBS.c.id == job.id, Outcome.RECOVERED)
         second = await _must_claim(system)
         assert second.fence.attempt == late.fence.attempt + 1
         recorder = Recorder(system.runtime)
         for step in (
             recorder.completed(_context(system, late), JobOutcome(record=_note)),
             recorder.failed(_context(system, late), None, ValueError("late")),
-            recorder.canceled(_context(system, late)),
+            recorder.stopped(_context(system, late), canceled(late)),
         ):
             with pytest.raises(StaleAttemptError):
                 await step
@@ -251,9 +263,8 @@ async def test_a_limit_can_be_changed_while_jobs_run(database: Database) -> None
         await system.completed(second.id)
 
 
-@pytest.mark.parametrize("limit", [None, 0, -1])
-async def test_without_a_limit_four_jobs_run_at_once(limit: int | None, database: Database) -> None:
-    async with job_system(database, start=False, max_concurrency=limit) as system:
+async def test_without_a_limit_four_jobs_run_at_once(database: Database) -> None:
+    async with job_system(database, start=False) as system:
         assert system.engine.slots == 4
 
 
@@ -322,13 +333,12 @@ async def test_what_does_not_end_at_shutdown_runs_again_later(
 
 
 async def test_a_claim_whose_answer_was_lost_is_given_back(database: Database) -> None:
-    async with job_system(database, Double()) as system:
+    async with job_system(database, Double(), limits=JobLimits(look_every=0.1)) as system:
         owner = await system.runtime.presence.enter()
         async with system.services.scope.write() as scope:
             await system.jobs.submit(_spec(), scope)
-            ledger = JobLedger(scope.session, system.runtime.clock.now())
-            claim = await ledger.claim(owner, "default", system.runtime.handlers.names)
-        assert claim is not None
+            claims = JobClaims(scope.session, system.runtime.clock.now(), system.runtime.handlers.claim_statements)
+            [claim] = await claims.claim(Queue(), Wanted(owner, 1))
         assert (await system.completed(claim.fence.job_id)).attempt == 2
 
 

@@ -3,18 +3,32 @@
 import inspect
 from collections.abc import Callable
 from functools import partial
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from chapkit.job.executors.loop import JobLoop
 from chapkit.job.executors.thread import ThreadExecutor
 
+if TYPE_CHECKING:
+    from chapkit.job.executors.process import ProcessExecutor
+
 
 class UserCode:
-    """Runs `async def` functions on the job loop and all others in threads."""
+    """Runs `async def` functions on the job loop and all others in threads; both in child processes on request."""
 
-    def __init__(self, thread_limit: int = 40) -> None:
+    def __init__(self, thread_limit: int = 40, processes: "ProcessExecutor | None" = None) -> None:
         self.threads = ThreadExecutor(thread_limit)
         self.loop = JobLoop()
+        self._processes = processes
+
+    @property
+    def processes(self) -> "ProcessExecutor":
+        """Where functions run that must be stoppable or may crash; nothing is started before the first of them."""
+        if self._processes is None:
+            # Late: most services never need multiprocessing.
+            from chapkit.job.executors.process import ProcessExecutor
+
+            self._processes = ProcessExecutor()
+        return self._processes
 
     async def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Return what the function returns; a cancelled caller goes on only when the function has ended."""
@@ -30,6 +44,8 @@ class UserCode:
         """Give up on what still runs; a later call starts anew."""
         await self.threads.close()
         await self.loop.close()
+        if self._processes is not None:
+            await self._processes.close()
 
 
 def is_coroutine_function(function: Callable[..., Any]) -> bool:

@@ -1,0 +1,84 @@
+"""Statements that write, compiled once and handed to the driver.
+
+SQLAlchemy takes ten times as long to run a small statement as SQLite takes to carry it out. What runs several times
+for each job goes past it, inside of the same transaction; on PostgreSQL, where the way to the server counts, the same
+statement goes through the session.
+"""
+
+import sqlite3
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, TypeAlias, TypeVar
+
+from sqlalchemy import Delete, Insert, Select, Update
+from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from chapkit.core.compiled import Compiled
+from chapkit.core.inline import InlineConnection
+from chapkit.core.transactions import begin_write
+
+T = TypeVar("T")
+Statement: TypeAlias = Insert | Update | Delete | Select[Any]
+Row: TypeAlias = Mapping[Any, Any]
+
+
+class Direct:
+    """A statement whose parameters are named by `bindparam`, or the columns of an `insert`.
+
+    Values of the returned rows are as they are stored: moments are text on SQLite.
+    """
+
+    def __init__(self, statement: Statement) -> None:
+        self._statement = statement
+
+    async def fetch(self, session: AsyncSession, values: Mapping[str, Any]) -> Sequence[Row]:
+        """Carry it out in the transaction of the session and return its rows."""
+        connection = await inline_connection(session)
+        if connection is None:
+            return (await session.execute(self._statement, dict(values))).mappings().all()
+        rows = await run(connection.fetch, self._compiled.sql, self._compiled.bind(values))
+        return [dict(zip(self._names, row, strict=True)) for row in rows]
+
+    async def first(self, session: AsyncSession, values: Mapping[str, Any]) -> Row | None:
+        """Carry it out and return its first row, or `None`."""
+        rows = await self.fetch(session, values)
+        return rows[0] if rows else None
+
+    async def run(self, session: AsyncSession, *values: Mapping[str, Any]) -> None:
+        """Carry it out for each set of values; it returns nothing."""
+        if not values:
+            return
+        connection = await inline_connection(session)
+        if connection is None:
+            await session.execute(self._statement, [dict(each) for each in values])
+            return
+        await run(connection.run_many, self._compiled.sql, [self._compiled.bind(each) for each in values])
+
+    @cached_property
+    def _names(self) -> list[Any]:
+        return list(self._statement.exported_columns.keys())
+
+    @cached_property
+    def _compiled(self) -> Compiled:
+        return Compiled(self._statement)
+
+
+async def inline_connection(session: AsyncSession) -> InlineConnection | None:
+    """Return the driver of a session's transaction on SQLite, begun as a writer; `None` on PostgreSQL."""
+    if session.get_bind().dialect.name != "sqlite":
+        return None
+    await begin_write(session)
+    connection: Any = (await session.connection()).sync_connection
+    driver = connection.connection.driver_connection
+    return driver if isinstance(driver, InlineConnection) else None
+
+
+async def run(method: Callable[[str, Any], Awaitable[T]], sql: str, parameters: Any) -> T:
+    """Call a method of an inline connection; its errors are those of SQLAlchemy."""
+    try:
+        return await method(sql, parameters)
+    except sqlite3.IntegrityError as error:
+        raise IntegrityError(sql, None, error, hide_parameters=True) from error
+    except sqlite3.OperationalError as error:
+        raise OperationalError(sql, None, error, hide_parameters=True) from error

@@ -1,0 +1,19 @@
+from pathlib import Path
+
+import pytest
+
+from tests.faults.plans import all_plans
+from tests.faults.trial import try_out
+
+LEAST = 100
+SEED = 20260101
+
+
+@pytest.mark.timeout(150)
+def test_whatever_strikes_wherever_every_accepted_job_ends_with_one_result(database_url: str, tmp_path: Path) -> None:
+    plans = all_plans(database_url.partition("+")[0], SEED)
+    tally = try_out(database_url, tmp_path, plans, SEED)
+    print(f"{tally.kills} kills in {tally.seconds:.1f} s, {len(tally.accepted)} accepted jobs")
+    assert tally.problems == []
+    assert tally.kills >= LEAST
+    assert len(tally.accepted) > LEAST

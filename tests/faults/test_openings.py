@@ -1,0 +1,22 @@
+from pathlib import Path
+
+import pytest
+from sqlalchemy import make_url
+
+from tests.faults.fleet import Fleet
+from tests.faults.openings import Openings, opening_plans
+from tests.faults.plans import SIGNALS
+
+SEED = 20260102
+
+
+@pytest.mark.timeout(120)
+def test_a_database_that_was_struck_while_it_was_opened_is_whole_for_the_next_process(
+    database_url: str, tmp_path: Path
+) -> None:
+    plans = opening_plans(make_url(database_url).get_backend_name(), SIGNALS)
+    with Fleet(database_url, tmp_path) as fleet:
+        tally = Openings(fleet, SEED).run(plans)
+    print(f"{tally.kills} kills in {tally.seconds:.1f} s")
+    assert tally.problems == []
+    assert set(tally.struck) == {(plan.point, plan.signal) for plan in plans}

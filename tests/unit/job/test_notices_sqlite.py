@@ -1,0 +1,206 @@
+import asyncio
+import sqlite3
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+
+import pytest
+
+from chapkit.core.services import Services
+from chapkit.core.sqlite import SqliteDatabase
+from chapkit.job import notices_sqlite
+from chapkit.job.notices import News, NoNotices, notices_for
+from chapkit.job.notices_sqlite import SqliteNotices
+from tests.things import Thing, services_over
+
+pytestmark = pytest.mark.anyio
+ANYTHING = News(anything=True)
+FAST = 0.001
+
+
+class Ears:
+    """Keeps what was heard."""
+
+    def __init__(self) -> None:
+        self.heard: list[News] = []
+        self._event = asyncio.Event()
+
+    def hear(self, news: News) -> None:
+        self.heard.append(news)
+        self._event.set()
+
+    async def until_heard(self) -> None:
+        async with asyncio.timeout(10):
+            await self._event.wait()
+        self._event.clear()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "shared # file.db"
+
+
+@pytest.fixture
+async def database(path: Path) -> AsyncGenerator[SqliteDatabase]:
+    database = SqliteDatabase(f"sqlite:///{str(path).replace('#', '%23')}")
+    await database.init()
+    yield database
+    await database.dispose()
+
+
+@asynccontextmanager
+async def listening(database: SqliteDatabase) -> AsyncGenerator[tuple[SqliteNotices, Ears]]:
+    notices, ears = SqliteNotices(database, FAST), Ears()
+    await notices.open(ears.hear)
+    try:
+        yield notices, ears
+    finally:
+        await notices.close()
+
+
+async def _store(services: Services, name: str) -> None:
+    async with services.scope.write() as scope:
+        scope.session.add(Thing(name=name))
+
+
+async def _looks(notices: SqliteNotices, number: int) -> None:
+    async with asyncio.timeout(10):
+        until = notices.looks + number
+        while notices.looks < until:
+            await asyncio.sleep(FAST)
+
+
+def _write_elsewhere(path: Path, name: str) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("CREATE TABLE IF NOT EXISTS elsewhere (name)")
+        connection.execute("INSERT INTO elsewhere VALUES (?)", (name,))
+
+
+async def test_a_commit_of_another_process_is_heard(database: SqliteDatabase, path: Path) -> None:
+    async with listening(database) as (notices, ears):
+        await _looks(notices, 3)
+        assert ears.heard == []
+        _write_elsewhere(path, "a")
+        await ears.until_heard()
+        assert ears.heard == [ANYTHING]
+        await _looks(notices, 3)
+        assert ears.heard == [ANYTHING]
+
+
+async def test_after_long_silence_looks_are_rarer_and_news_are_heard_all_the_same(
+    database: SqliteDatabase, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notices_sqlite, "_LOOKS_UNTIL_IDLE", 2)
+    async with listening(database) as (notices, ears):
+        await _looks(notices, 2)
+        assert notices.pause == FAST
+        await _looks(notices, 3)
+        assert notices.pause == FAST * notices_sqlite.IDLE_FACTOR
+        _write_elsewhere(path, "a")
+        await ears.until_heard()
+        assert notices.pause == FAST
+
+
+async def test_own_commits_do_not_wake_their_own_process_each_time(database: SqliteDatabase) -> None:
+    services = services_over(database)
+    async with listening(database) as (notices, ears):
+        for number in range(20):
+            await _store(services, str(number))
+            await _looks(notices, 1)
+        # Told once in ten looks, because somebody else may have committed as well.
+        assert len(ears.heard) <= notices.looks / 10
+        await ears.until_heard()
+        await _looks(notices, 12)
+        heard = len(ears.heard)
+        await _looks(notices, 12)
+        assert len(ears.heard) == heard
+
+
+async def test_a_busy_process_hears_of_the_others_soon(database: SqliteDatabase, path: Path) -> None:
+    services = services_over(database)
+    async with listening(database) as (notices, ears):
+        await _store(services, "own")
+        _write_elsewhere(path, "foreign")
+        await _looks(notices, 12)
+        assert ears.heard == [ANYTHING]
+
+
+async def test_a_file_that_takes_the_place_of_another_is_watched_from_then_on(
+    database: SqliteDatabase, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notices_sqlite, "_LOOKS_UNTIL_CHECK", 2)
+    other = tmp_path / "other.db"
+    _write_elsewhere(other, "a")
+    async with listening(database) as (notices, ears):
+        path.rename(tmp_path / "gone.db")
+        await _looks(notices, 4)
+        assert ears.heard == []
+        assert not path.exists()
+        other.rename(path)
+        await ears.until_heard()
+        assert ears.heard == [ANYTHING]
+        _write_elsewhere(path, "b")
+        await ears.until_heard()
+        assert ears.heard == [ANYTHING, ANYTHING]
+
+
+async def test_a_file_that_somebody_locks_is_looked_at_again(tmp_path: Path) -> None:
+    path = tmp_path / "locked.db"
+    _write_elsewhere(path, "in rollback mode, where readers can be locked out")
+    database = SqliteDatabase(f"sqlite:///{path}")
+    async with listening(database) as (notices, ears):
+        with closing(sqlite3.connect(path, isolation_level=None)) as holder:
+            holder.execute("BEGIN EXCLUSIVE")
+            holder.execute("INSERT INTO elsewhere VALUES ('a')")
+            await _looks(notices, 3)
+            assert ears.heard == []
+            holder.execute("COMMIT")
+        await ears.until_heard()
+    assert ears.heard == [ANYTHING]
+    await database.dispose()
+
+
+async def test_a_file_that_cannot_be_read_is_tried_again(tmp_path: Path) -> None:
+    path = tmp_path / "broken.db"
+    database = SqliteDatabase(f"sqlite:///{path}")
+    async with listening(database) as (notices, ears):
+        await _looks(notices, 2)
+        path.write_bytes(b"this is no database" * 100)
+        await _looks(notices, 3)
+        assert ears.heard == []
+        path.unlink()
+        _write_elsewhere(path, "a")
+        await ears.until_heard()
+    assert ears.heard == [ANYTHING]
+    await database.dispose()
+
+
+async def test_a_file_that_breaks_is_let_go(database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with listening(database) as (notices, ears):
+        with monkeypatch.context() as broken:
+
+            def fail(connection: sqlite3.Connection) -> int:
+                raise sqlite3.DatabaseError("broken")
+
+            broken.setattr(notices, "_read", fail)
+            await _looks(notices, 3)
+        await ears.until_heard()
+    assert ears.heard == [ANYTHING]
+
+
+async def test_closed_ears_hear_nothing(database: SqliteDatabase, path: Path) -> None:
+    notices, ears = SqliteNotices(database, FAST), Ears()
+    await notices.close()
+    await notices.open(ears.hear)
+    notices.publish(ANYTHING)
+    await notices.close()
+    _write_elsewhere(path, "a")
+    await asyncio.sleep(FAST * 5)
+    assert ears.heard == []
+
+
+async def test_each_database_has_the_notices_that_suit_it(database: SqliteDatabase) -> None:
+    memory = SqliteDatabase("sqlite://")
+    assert isinstance(notices_for(memory), NoNotices)
+    assert isinstance(notices_for(database), SqliteNotices)
+    await memory.dispose()
