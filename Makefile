@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check bench format clean
+.PHONY: help install run test test-all check bench format clean
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -22,6 +22,10 @@ run: $(INSTALLED) ## Start the diabetes service, train, predict, serve until Ctr
 
 test: $(INSTALLED) ## Run the tests with coverage
 	$(BIN)/python -m pytest -n 2 --dist loadfile --cov=chapkit --cov-report=term-missing:skip-covered --cov-fail-under=95
+
+test-all: $(INSTALLED) ## Run the tests on SQLite and on a PostgreSQL server that pip brings
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test-pg]'
+	$(BIN)/python -m tests.run_with_postgres -n 2 --dist loadfile --cov=chapkit --cov-report=term-missing:skip-covered --cov-fail-under=95
 
 check: $(INSTALLED) ## Check format, style, types, layers, dependencies and dead code
 	$(BIN)/ruff format --check .

@@ -10,8 +10,9 @@ from bench.child import Child
 from bench.connection import Connection
 from bench.crud import WrongAnswerError, progress
 from bench.jobs_databases import Kind, Place, both, kinds, new_place
-from bench.jobs_parts import PARKED, SUBMIT
+from bench.jobs_parts import SUBMIT
 from bench.options import Options, Report
+from bench.process import cpu_seconds
 from bench.server import Server
 from bench.table import Table
 
@@ -23,6 +24,7 @@ DRAIN_AIMS = {"process": 1_500, "power": 1_000}
 WAIT_AIM_MS = 25.0
 PAGE_AIM_MS = 10.0
 PAGE = f"{JOBS}?page=1&size=100"
+NO_WORKER = {"BENCH_JOB_WORKERS": "0"}
 FINAL = ("completed", "failed", "canceled")
 
 Figures = dict[str, Any]
@@ -32,7 +34,7 @@ def run_submit(options: Options) -> Report:
     """Measure durable submits: one transaction each, in process and over HTTP, beside the bare driver."""
     table = Table(
         "Jobs: durable submits, one transaction each (jobs/s)",
-        ["database", "bare driver", "in process", "in process, 16 tasks", "of bare", "HTTP, 16", "p99 ms"],
+        ["database", "bare driver", "in process", "16 tasks", "of bare", "CPU ms", "HTTP, 16", "p99 ms", "CPU ms"],
         note="bare driver: sqlite3 inserting a job and an event and committing, in a loop; of bare: in process / bare",
     )
     figures: Figures = {}
@@ -40,11 +42,10 @@ def run_submit(options: Options) -> Report:
         progress(f"submits: {kind.name}")
         with new_place(options, kind) as place:
             found = figures[kind.name] = measure_submits(options, place)
-        bare, inside = found.get("bare"), found["inside"]["rate"]
-        of_bare = inside / bare if bare else None
-        http = found["http"]
-        cells = (bare, inside, found["inside 16"]["rate"], of_bare, http["rps"], http["p99_ms"])
-        table.rows.append([kind.name, *cells])
+        bare, one, http = found.get("bare"), found["inside"], found["http"]
+        of_bare = one["rate"] / bare if bare else None
+        inside_cells = (bare, one["rate"], found["inside 16"]["rate"], of_bare, one["cpu_ms"])
+        table.rows.append([kind.name, *inside_cells, http["rps"], http["p99_ms"], http["cpu_ms"]])
     return Report([table], figures)
 
 
@@ -58,11 +59,10 @@ def measure_submits(options: Options, place: Place) -> Figures:
         found["inside"] = child.ask(operation="submit", seconds=options.seconds, tasks=1)
         found["inside 16"] = child.ask(operation="submit", seconds=options.seconds, tasks=16)
     with ExitStack() as stack:
-        server = stack.enter_context(Server(SERVICE, place.directory, **place.variables))
+        server = stack.enter_context(Server(SERVICE, place.directory, **{**place.variables, **NO_WORKER}))
         load = stack.enter_context(Child("bench.jobs_load", server.port, server.pid))
-        path = f"{SUBMIT}?queue={PARKED}"
-        load.ask(path=path, connections=CONNECTIONS, count=CONNECTIONS * 4)
-        found["http"] = load.ask(path=path, connections=CONNECTIONS, seconds=options.seconds)
+        load.ask(path=SUBMIT, connections=CONNECTIONS, count=CONNECTIONS * 4)
+        found["http"] = load.ask(path=SUBMIT, connections=CONNECTIONS, seconds=options.seconds)
     return found
 
 
@@ -93,7 +93,7 @@ def run_wait(options: Options) -> Report:
     count = 40 if options.quick else 300
     table = Table(
         f"Jobs: submit, then GET ?wait=10 until it has ended; {count} one after the other (ms)",
-        ["database", "worker", "submit p50", "result p50", "result p99", "aim of p50"],
+        ["database", "worker", "submit p50", "result p50", "result p99", "CPU", "aim of p50"],
     )
     figures: Figures = {}
     for kind in kinds():
@@ -104,7 +104,8 @@ def run_wait(options: Options) -> Report:
         }
         for worker, row in found.items():
             aim = WAIT_AIM_MS if kind.aims else None
-            table.rows.append([kind.name, worker, row["submit_p50_ms"], row["p50_ms"], row["p99_ms"], aim])
+            times = (row["submit_p50_ms"], row["p50_ms"], row["p99_ms"])
+            table.rows.append([kind.name, worker, *times, row["cpu_ms"], aim])
     return Report([table], figures)
 
 
@@ -112,16 +113,18 @@ def measure_wait(options: Options, kind: Kind, count: int, *, apart: bool) -> Fi
     """Return the times on one database; `apart`, the asked process does no jobs."""
     with ExitStack() as stack:
         place = stack.enter_context(new_place(options, kind))
-        variables = {**place.variables, "BENCH_JOB_WORKERS": "0"} if apart else place.variables
-        server = stack.enter_context(Server(SERVICE, place.directory, **variables))
+        variables = {**place.variables, **NO_WORKER} if apart else place.variables
+        servers = [stack.enter_context(Server(SERVICE, place.directory, **variables))]
         if apart:
-            stack.enter_context(Server(SERVICE, place.directory, **place.variables))
-        connection = stack.enter_context(server.connect())
+            servers.append(stack.enter_context(Server(SERVICE, place.directory, **place.variables)))
+        connection = stack.enter_context(servers[0].connect())
         for _ in range(count // 10):
             submit_and_wait(connection)
+        cpu = sum(cpu_seconds(server.pid) for server in servers)
         pairs = [submit_and_wait(connection) for _ in range(count)]
+        cpu = sum(cpu_seconds(server.pid) for server in servers) - cpu
     submits, results = zip(*pairs, strict=True)
-    return {"submit_p50_ms": median(submits) * 1e3, **quantiles(results)}
+    return {"submit_p50_ms": median(submits) * 1e3, **quantiles(results), "cpu_ms": cpu / count * 1e3}
 
 
 def submit_and_wait(connection: Connection) -> tuple[float, float]:
@@ -140,7 +143,9 @@ def run_page(options: Options) -> Report:
     """Measure a page of 100 out of many jobs."""
     count, requests = (2_000, 50) if options.quick else (10_000, 300)
     table = Table(
-        f"Jobs: GET {PAGE} out of {count:,} (ms)", ["database", "p50", "p99", "kB", "aim"], note="one connection"
+        f"Jobs: GET {PAGE} out of {count:,} (ms)",
+        ["database", "p50", "p99", "CPU", "kB", "aim"],
+        note="one connection",
     )
     figures: Figures = {}
     for kind in both():
@@ -148,14 +153,19 @@ def run_page(options: Options) -> Report:
         with new_place(options, kind) as place:
             with inside(place) as child:
                 child.ask(operation="fill", count=count)
-            with Server(SERVICE, place.directory, **place.variables) as server, server.connect() as connection:
+            variables = {**place.variables, **NO_WORKER}
+            with Server(SERVICE, place.directory, **variables) as server, server.connect() as connection:
                 page = connection.call("GET", PAGE)
                 if page["total"] != count or len(page["items"]) != 100:
                     raise WrongAnswerError(f"A page of {len(page['items'])} out of {page['total']}")
-                times = [timed_call(connection, PAGE) for _ in range(requests + 10)][10:]
-        found = figures[kind.name] = {**quantiles(times), "bytes": len(json.dumps(page))}
+                cpu = cpu_seconds(server.pid)
+                times = [timed_call(connection, PAGE) for _ in range(requests)]
+                cpu = (cpu_seconds(server.pid) - cpu) / requests
+        found = figures[kind.name] = {**quantiles(times), "cpu_ms": cpu * 1e3, "bytes": len(json.dumps(page))}
         aim = PAGE_AIM_MS if kind.aims else None
-        table.rows.append([kind.name, found["p50_ms"], found["p99_ms"], found["bytes"] / 1e3, aim])
+        table.rows.append(
+            [kind.name, *(found[key] for key in ("p50_ms", "p99_ms", "cpu_ms")), found["bytes"] / 1e3, aim]
+        )
     return Report([table], figures)
 
 

@@ -13,9 +13,9 @@ from typing import Any
 import uvloop
 
 from bench.child import serve
-from bench.jobs_parts import PARKED, Nothing, service
+from bench.jobs_parts import Nothing, service
 from chapkit.core.services import Services
-from chapkit.job import JobService, JobSpec
+from chapkit.job import JobService, JobSpec, JobStatus
 
 PATIENCE = 300.0
 """Seconds in which a queue must be empty."""
@@ -73,7 +73,7 @@ class Inside:
     async def submit(self, seconds: float, tasks: int) -> dict[str, float]:
         """Submit one job a transaction, from several tasks at once."""
         latencies: list[float] = []
-        async with self._service(None) as services:
+        async with self._service(0) as services:
 
             async def go_on(until: float) -> None:
                 while (begun := time.perf_counter()) < until:
@@ -82,17 +82,18 @@ class Inside:
 
             await go_on(time.perf_counter() + 0.2)
             latencies.clear()
-            started = time.perf_counter()
+            started, cpu = time.perf_counter(), time.process_time()
             await asyncio.gather(*(go_on(started + seconds) for _ in range(tasks)))
-            elapsed = time.perf_counter() - started
+            elapsed, cpu = time.perf_counter() - started, time.process_time() - cpu
         ordered = sorted(latencies)
-        return {"rate": len(ordered) / elapsed, "p99_ms": ordered[int(len(ordered) * 0.99)] * 1e3}
+        count = len(ordered)
+        return {"rate": count / elapsed, "p99_ms": ordered[int(count * 0.99)] * 1e3, "cpu_ms": cpu / count * 1e3}
 
     async def fill(self, count: int) -> dict[str, int]:
         """Submit jobs that nobody takes, many in a transaction."""
-        async with self._service(None) as services:
+        async with self._service(0) as services:
             for _ in range(count // 1_000):
-                await submit_many(services, 1_000, PARKED)
+                await submit_many(services, 1_000)
         return {"count": count}
 
     async def drain(self, count: int, workers: int | None) -> dict[str, float]:
@@ -116,16 +117,16 @@ class Inside:
 
 
 async def submit_one(services: Services) -> None:
-    """Submit one job that nobody takes, in a transaction of its own."""
+    """Submit one job in a transaction of its own."""
     async with services.scope.write() as scope:
-        await services.get(JobService).submit(JobSpec(handler=Nothing.name, queue=PARKED), scope)
+        await services.get(JobService).submit(JobSpec(handler=Nothing.name), scope)
 
 
-async def submit_many(services: Services, count: int, queue: str = "default") -> None:
+async def submit_many(services: Services, count: int) -> None:
     """Submit jobs in one transaction."""
     async with services.scope.write() as scope:
         for _ in range(count):
-            await services.get(JobService).submit(JobSpec(handler=Nothing.name, queue=queue), scope)
+            await services.get(JobService).submit(JobSpec(handler=Nothing.name), scope)
 
 
 async def completed(services: Services, handler: Nothing, count: int) -> None:
@@ -133,7 +134,7 @@ async def completed(services: Services, handler: Nothing, count: int) -> None:
     async with asyncio.timeout(PATIENCE):
         while handler.count < count:
             await asyncio.sleep(0.01)
-        while (await services.get(JobService).stats()).by_status["completed"] < count:  # type: ignore[index]
+        while (await services.get(JobService).stats()).by_status[JobStatus.COMPLETED] < count:
             await asyncio.sleep(0.002)
 
 

@@ -16,8 +16,6 @@ from chapkit.web.dependencies import RequestServices
 from chapkit.web.feature import Feature
 
 MARKS_VARIABLE = "BENCH_JOB_MARKS"
-PARKED = "parked"
-"""A queue that no worker of the benchmark serves."""
 SUBMIT = "/api/v1/bench/$submit"
 
 
@@ -65,7 +63,6 @@ class BenchHandlers(Feature):
 def service(url: str, durability: str, workers: int | None, *handlers: JobHandler) -> FastAPI:
     """Return a service with jobs and request logs."""
     builder = ServiceBuilder(info=ServiceInfo(display_name="Bench"))
-    # A queue as long as the benchmark likes: what is measured is the engine, not its patience.
     return (
         builder.with_database(url, **durability_options(durability))
         .with_logging()
@@ -92,9 +89,7 @@ def submitting() -> APIRouter:
     router = APIRouter()
 
     @router.post(SUBMIT, status_code=202)
-    async def submit(
-        services: RequestServices, scope: RequestScope, handler: str = Nothing.name, queue: str = "default"
-    ) -> JobRecord:
-        return await services.get(JobService).submit(JobSpec(handler=handler, queue=queue), scope)
+    async def submit(services: RequestServices, scope: RequestScope, handler: str = Nothing.name) -> JobRecord:
+        return await services.get(JobService).submit(JobSpec(handler=handler), scope)
 
     return router

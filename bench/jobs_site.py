@@ -189,11 +189,10 @@ def training(connection: Connection) -> str:
 def drained(connection: Connection, count: int) -> dict[str, int]:
     """Wait until so many jobs have ended, and return how."""
     deadline = time.monotonic() + DRAIN_PATIENCE
-    while time.monotonic() < deadline:
-        by_status = stats(connection)
-        if finished(by_status) >= count:
-            return by_status
+    while finished(by_status := stats(connection)) < count and time.monotonic() < deadline:
         time.sleep(0.05)
+    if finished(by_status) >= count:
+        return by_status
     raise WrongAnswerError(f"After {DRAIN_PATIENCE:.0f} s the jobs are {by_status}")
 
 

@@ -20,8 +20,13 @@ REACH_SECONDS = 6.0
 STOP_SECONDS = 20.0
 QUIET_SECONDS = 60.0
 ANYWHERE = "anywhere"
+LONG_STOP = 2.0
+"""Seconds after which others take a stopped process for dead, by their swift clock."""
 _MOST_TRIES = 3
+_SHORT_STOPS = (0.02, 0.05, 0.2)
 _TICK = 0.05
+_POWER = 0.2
+SYNC = "durability."
 _QUIET_TIMES = 3
 """So often must the last process say that nothing is left; the first time may be older than the last request."""
 
@@ -42,6 +47,8 @@ class Tally:
     struck: Counter[tuple[str, str]] = field(default_factory=Counter)
     accepted: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    outcomes: Counter[str] = field(default_factory=Counter)
+    """How attempts ended."""
     seconds: float = 0.0
 
     @property
@@ -101,7 +108,8 @@ class Campaign:
         if place is not None:
             strike = Strike(plan.point, self._chance.randint(1, place.deepest), plan.signal)
             road = place.road
-        order = Order(road, seed=self._chance.getrandbits(32), strike=strike)
+        power = plan.point.startswith(SYNC) or self._chance.random() < _POWER
+        order = Order(road, seed=self._chance.getrandbits(32), power=power, strike=strike)
         life = _Life(self._fleet.start(order), plan, time.monotonic() + REACH_SECONDS, self._miss)
         if strike is None:
             self._later(life, self._chance.uniform(0.0, 0.4), self._hit)
@@ -142,7 +150,7 @@ class Campaign:
         life.struck = True
         self.tally.struck[life.plan.point, number.name] += 1
         if number == signal.SIGSTOP:
-            self._later(life, self._chance.choice((0.05, 0.2, 0.5, 1.0)), self._wake)
+            self._later(life, self._chance.choice(_stops(life.plan.point)), self._wake)
         else:
             self._expect(life, number)
 
@@ -213,3 +221,8 @@ class Campaign:
         for words in said:
             self._note(life, words)
         return said
+
+
+def _stops(point: str) -> tuple[float, ...]:
+    holds = point in POINTS and POINTS[point].holds
+    return _SHORT_STOPS if holds else (0.2, LONG_STOP)

@@ -87,12 +87,27 @@ class InlineWork(Work):
         await asyncio.sleep(0)
 
 
+class PlainWork(Work):
+    """Leaves nothing but a result in its row."""
+
+    name: ClassVar[str] = "fault.plain"
+
+    async def execute(self, context: JobContext) -> JobOutcome:
+        return JobOutcome(result={"number": context.payload["number"]})
+
+
+class ForgottenWork(PlainWork):
+    """Nobody remembers that it was accepted, for it may be removed when it has ended."""
+
+    name: ClassVar[str] = "fault.forgotten"
+
+
 class AsyncWork(Work):
     name: ClassVar[str] = "fault.async"
 
     async def work(self, context: JobContext) -> Any:
         context.log("begins")
-        await context.run_user_function(asyncio.sleep, 0.02)
+        await context.run_user_function(asyncio.sleep, 0.15)
 
 
 class ThreadWork(Work):
@@ -171,6 +186,8 @@ class PatientWork(Work):
 
 HANDLERS: tuple[type[Work], ...] = (
     InlineWork,
+    PlainWork,
+    ForgottenWork,
     AsyncWork,
     ThreadWork,
     BlobWork,
@@ -181,6 +198,7 @@ HANDLERS: tuple[type[Work], ...] = (
 )
 TRAIN = "ml.train"
 ENDS: Mapping[str, frozenset[str]] = {**{kind.name: kind.ends for kind in HANDLERS}, TRAIN: frozenset({"completed"})}
+WITHOUT_MARK = frozenset({PlainWork.name, ForgottenWork.name, TRAIN})
 WITH_ARTIFACT = frozenset({BlobWork.name, ConfigWork.name, TRAIN})
 
 

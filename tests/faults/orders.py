@@ -19,6 +19,8 @@ class Order:
     folder: str = ""
     seed: int = 0
     seconds: float = 0.0
+    power: bool = False
+    """Whether its commits survive a power cut, too, where the database leaves the choice."""
     strike: Strike | None = None
 
     def to_text(self) -> str:

@@ -27,6 +27,8 @@ class Place:
     road: Road = Road.WORK
     deepest: int = 1
     """The process is struck when it comes here for the n-th time, n up to this number."""
+    holds: bool = False
+    """Whether a transaction is open there, so that others have to wait for a stopped process."""
     by: str = ""
     """The work that leads there soonest: the name of a handler, or `TIDY`."""
     databases: tuple[str, ...] = ("sqlite", "postgresql")
@@ -41,31 +43,53 @@ POINTS: Mapping[str, Place] = {
     "test.begun": Place(deepest=4),
     "test.worked": Place(deepest=4),
     # Units of work.
-    "scope.before-commit": Place(deepest=30),
+    "scope.before-commit": Place(deepest=30, holds=True),
     "scope.after-commit": Place(deepest=30),
+    # The life of a job.
+    "job.submit.before-commit": Place(deepest=5, holds=True),
+    "job.submit.after-commit": Place(deepest=5),
+    "job.claim.before-commit": Place(deepest=6, holds=True),
+    "job.claim.after-commit": Place(deepest=6),
+    "job.report.before-commit": Place(deepest=2, holds=True, by="fault.async"),
+    "job.record.before-record": Place(deepest=5, holds=True),
+    "job.record.before-commit": Place(deepest=5, holds=True),
+    "job.record.after-commit": Place(deepest=5),
+    "job.finish.before-commit": Place(deepest=4, holds=True, by="fault.plain"),
+    "job.finish.after-commit": Place(deepest=4, by="fault.plain"),
+    "job.cancel.before-commit": Place(deepest=2, holds=True, by="fault.patient"),
+    "job.retry.before-commit": Place(holds=True, by=TIDY),
+    "job.release.before-commit": Place(Road.STOP, holds=True),
+    "job.owner.locked": Place(),
+    "job.recovery.before-owner": Place(holds=True),
+    "job.recovery.before-commit": Place(holds=True),
+    "job.recovery.after-commit": Place(),
+    "job.retention.before-delete": Place(holds=True, by=TIDY),
+    "job.retention.after-delete": Place(holds=True, by=TIDY),
     # Rows.
-    "entity.inserted": Place(deepest=3),
-    "entity.updated": Place(by="fault.config"),
-    "entity.removed": Place(by="fault.config"),
-    "link.before-row": Place(by="fault.config"),
-    "link.after-row": Place(by="fault.config"),
+    "entity.inserted": Place(deepest=3, holds=True),
+    "entity.updated": Place(holds=True, by="fault.config"),
+    "entity.removed": Place(holds=True, by="fault.config"),
+    "link.before-row": Place(holds=True, by="fault.config"),
+    "link.after-row": Place(holds=True, by="fault.config"),
     # Contents.
     "blob.written": Place(deepest=3, by="fault.blob"),
     "blob.before-rename": Place(deepest=3, by="fault.blob"),
     "blob.after-rename": Place(deepest=3, by="fault.blob"),
-    "blob.row-written": Place(deepest=2),
+    "blob.row-written": Place(deepest=2, holds=True),
     "blob.before-removal": Place(by=TIDY),
     "blob.condemned": Place(by=TIDY),
-    "sweep.before-rows": Place(by=TIDY),
+    "sweep.before-rows": Place(holds=True, by=TIDY),
     "sweep.before-file": Place(deepest=2, by=TIDY),
     "sweep.after-file": Place(deepest=2, by=TIDY),
-    "artifact.between-blob-and-row": Place(deepest=2, by="fault.blob"),
-    "artifact.recorded": Place(deepest=2, by="fault.blob"),
+    "artifact.between-blob-and-row": Place(deepest=2, holds=True, by="fault.blob"),
+    "artifact.recorded": Place(deepest=2, holds=True, by="fault.blob"),
     "payload.between-blob-and-job": Place(by="ml.train"),
-    "ml.before-record": Place(by="ml.train"),
+    "ml.before-record": Place(holds=True, by="ml.train"),
     # The files of the database.
     "checkpoint.before": Place(databases=_ON_SQLITE, by=TIDY),
     "checkpoint.after": Place(databases=_ON_SQLITE, by=TIDY),
+    "durability.before-sync": Place(deepest=5, databases=_ON_SQLITE),
+    "durability.after-sync": Place(deepest=5, databases=_ON_SQLITE),
     "migrate.locked": Place(Road.CREATE),
     "migrate.before-stamp": Place(Road.CREATE),
     "migrate.after-stamp": Place(Road.CREATE),

@@ -13,6 +13,8 @@ from chapkit.api.builder import ServiceBuilder
 from chapkit.api.info import MLServiceInfo, ModelMetadata, PeriodType
 from chapkit.artifact.hierarchy import ArtifactHierarchy
 from chapkit.artifact.storage import ContentStorage
+from chapkit.core.clock import Clock
+from chapkit.core.durability import Durability
 from chapkit.core.ids import ULID
 from chapkit.core.models import Base
 from chapkit.core.services import Services
@@ -89,7 +91,7 @@ def predict(config: Knob, model: Any, historic: DataFrame, future: DataFrame) ->
     return future
 
 
-def build_app(url: str, folder: Path) -> FastAPI:
+def build_app(url: str, folder: Path, durability: Durability, clock: Clock) -> FastAPI:
     """Return the service on a database; large contents lie in `folder`."""
     info = MLServiceInfo(
         id="faults",
@@ -99,11 +101,11 @@ def build_app(url: str, folder: Path) -> FastAPI:
     )
     return (
         ServiceBuilder(info=info)
-        .with_database(url, data_dir=folder)
+        .with_database(url, data_dir=folder, durability=durability)
         .with_health()
         .with_config(Knob)
         .with_artifacts(hierarchy=ArtifactHierarchy(name="faults"), enable_config_linking=True)
-        .with_feature(JobFeature(max_concurrency=SLOTS, shutdown_timeout=0.3))
+        .with_feature(JobFeature(max_concurrency=SLOTS, shutdown_timeout=0.3, clock=clock))
         .with_ml(FunctionalModelRunner(on_train=train, on_predict=predict))
         .with_feature(WorkFeature())
         .build()

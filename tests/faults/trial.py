@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from chapkit.artifact.feature import ArtifactFeature
@@ -19,7 +19,7 @@ from tests.faults.invariants import find_violations, gather_facts
 
 
 class _Tomorrow:
-    def now(self):  # type: ignore[no-untyped-def]
+    def now(self) -> datetime:
         return utc_now() + timedelta(days=1)
 
 
@@ -27,17 +27,19 @@ def try_out(url: str, folder: Path, plans: Iterable[Plan], seed: int, processes:
     """Strike by the plans; the tally tells of everything that is not as it must be."""
     with Fleet(url, folder) as fleet:
         tally = Campaign(fleet, plans, seed, processes).run()
-    tally.problems += asyncio.run(_judge(url, folder / "data", tally.accepted))
+    asyncio.run(_judge(url, folder / "data", tally))
     return tally
 
 
-async def _judge(url: str, data_dir: Path, accepted: dict[str, str]) -> list[str]:
+async def _judge(url: str, data_dir: Path, tally: Tally) -> None:
     database = (SqliteDatabase if url.startswith("sqlite") else Database)(url, data_dir=data_dir)
     try:
         await _sweep(database)
-        return find_violations(await gather_facts(database), accepted)
+        facts = await gather_facts(database)
     finally:
         await database.dispose()
+    tally.problems += find_violations(facts, tally.accepted)
+    tally.outcomes.update(row["outcome"] for rows in facts.attempts.values() for row in rows)
 
 
 async def _sweep(database: Database) -> None:

@@ -13,13 +13,16 @@ import socket
 import sys
 import threading
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 
 from fastapi import FastAPI
 
 from chapkit.config.manager import ConfigManager
 from chapkit.config.schemas import ConfigIn
+from chapkit.core.durability import Durability
 from tests.faults.child import live
+from tests.faults.clocks import SwiftClock
 from tests.faults.jobs import Knob
 from tests.faults.orders import Order
 from tests.faults.service import SHARED, build_app
@@ -31,14 +34,16 @@ _CRASHED = 70
 
 def main(control: socket.socket, url: str, folder: Path) -> None:
     """Take orders until the parent is gone."""
-    config_id = asyncio.run(_warm_up(build_app(url, folder)))
-    app = build_app(url, folder)
+    clock = SwiftClock()
+    config_id = asyncio.run(_warm_up(build_app(url, folder, "process", clock)))
+    choices: tuple[Durability, ...] = ("process", "power") if url.startswith("sqlite") else ("process",)
+    apps = [build_app(url, folder, durability, clock) for durability in choices]
     gc.collect()
     gc.freeze()
     if threading.active_count() != 1:
         raise RuntimeError(f"a fork would lose threads: {threading.enumerate()}")
     control.send(f"warm {config_id}\n".encode())
-    Nursery(control, app).run()
+    Nursery(control, apps).run()
 
 
 async def _warm_up(app: FastAPI) -> str:
@@ -51,9 +56,9 @@ async def _warm_up(app: FastAPI) -> str:
 class Nursery:
     """The living children, each with the socket on which its parent hears of it."""
 
-    def __init__(self, control: socket.socket, app: FastAPI) -> None:
+    def __init__(self, control: socket.socket, apps: Sequence[FastAPI]) -> None:
         self._control = control
-        self._app = app
+        self._apps = apps
         self._children: dict[int, socket.socket] = {}
         self._wake, self._woken = os.pipe()
         os.set_blocking(self._woken, False)
@@ -94,7 +99,7 @@ class Nursery:
                 other.close()
             os.close(self._wake)
             os.close(self._woken)
-            live(self._app, order, say)
+            live(self._apps[order.power and len(self._apps) - 1], order, say)
             status = 0
         except BaseException:
             say("crashed", traceback.format_exc())

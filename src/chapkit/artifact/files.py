@@ -146,19 +146,25 @@ class FileBlobStore:
             return False
         return True
 
+    def _restore(self, condemned: str, sha256: str) -> None:
+        # Whoever wanted to delete it may not have lived to decide, and a row may name it by now. As if it had just
+        # been put: it must not take the place of one that was, and look old.
+        now = time.time_ns()
+        os.utime(condemned, ns=(now, now))
+        os.rename(condemned, self._path(sha256))
+
     def _list_older_than(self, moment: float) -> list[str]:
         names: list[str] = []
         for entry in _files(self.root):
             with suppress(FileNotFoundError):
-                if entry.stat().st_mtime >= moment:
+                if entry.name.startswith(_CONDEMNED):
+                    self._restore(entry.path, entry.name.removeprefix(_CONDEMNED).partition("-")[0])
+                elif entry.stat().st_mtime >= moment:
                     continue
-                if _is_name(entry.name) is not None:
+                elif _is_name(entry.name) is not None:
                     names.append(entry.name)
                 elif entry.name.startswith(_TEMPORARY):
                     os.unlink(entry.path)
-                elif entry.name.startswith(_CONDEMNED):
-                    # Whoever wanted to delete it did not live to decide; the next sweep decides anew.
-                    os.rename(entry.path, self._path(entry.name.removeprefix(_CONDEMNED).partition("-")[0]))
         return sorted(names)
 
 

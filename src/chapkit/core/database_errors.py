@@ -91,6 +91,13 @@ def _unreachable() -> ChapkitError:
     return UnavailableError("The database cannot be reached; try again", code="database-unreachable")
 
 
+def _unopened() -> ChapkitError:
+    return UnavailableError(
+        "The file of the database cannot be opened; look at its folder, at the rights of both and at the disk",
+        code="database-unreachable",
+    )
+
+
 def _refused() -> ChapkitError:
     return UnavailableError(
         "The database does not let this service in; look at the user, the password and the name in its URL",
@@ -118,7 +125,7 @@ _BY_SQLITE_CODE: Mapping[int, _Maker] = {
     sqlite3.SQLITE_LOCKED: _busy,
     sqlite3.SQLITE_FULL: _full,
     sqlite3.SQLITE_READONLY: _read_only,
-    sqlite3.SQLITE_CANTOPEN: _unreachable,
+    sqlite3.SQLITE_CANTOPEN: _unopened,
     sqlite3.SQLITE_IOERR: _failing,
     sqlite3.SQLITE_CORRUPT: _damaged,
     sqlite3.SQLITE_NOTADB: _damaged,

@@ -19,7 +19,8 @@ from chapkit.core.inline import InlineConnection
 from chapkit.core.transactions import begin_write
 
 T = TypeVar("T")
-Statement: TypeAlias = Insert | Update | Delete | Select[Any]
+_KNOWN = "inline_connection"
+Statement: TypeAlias = Insert | Update | Delete | Select[*tuple[Any, ...]]
 Row: TypeAlias = Mapping[Any, Any]
 
 
@@ -66,12 +67,20 @@ class Direct:
 
 async def inline_connection(session: AsyncSession) -> InlineConnection | None:
     """Return the driver of a session's transaction on SQLite, begun as a writer; `None` on PostgreSQL."""
+    transaction = session.sync_session.get_transaction()
+    known = session.info.get(_KNOWN)
+    if transaction is not None and known is not None and known[0] is transaction:
+        driver: InlineConnection | None = known[1]
+        return driver
     if session.get_bind().dialect.name != "sqlite":
         return None
     await begin_write(session)
     connection: Any = (await session.connection()).sync_connection
-    driver = connection.connection.driver_connection
-    return driver if isinstance(driver, InlineConnection) else None
+    found = connection.connection.driver_connection
+    driver = found if isinstance(found, InlineConnection) else None
+    # Asking the session again would take longer than the statement.
+    session.info[_KNOWN] = (session.sync_session.get_transaction(), driver)
+    return driver
 
 
 async def run(method: Callable[[str, Any], Awaitable[T]], sql: str, parameters: Any) -> T:

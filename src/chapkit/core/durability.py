@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, cast
 
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -40,8 +40,8 @@ def check_durability(wanted: str) -> Durability:
     Raises:
         ConfigurationError: It is none of `process` and `power` (`durability-unknown`).
     """
-    if wanted == "process" or wanted == "power":
-        return wanted
+    if wanted in _CHOICES:
+        return cast("Durability", wanted)
     raise ConfigurationError(
         f"durability={wanted!r} is unknown; 'process' survives the end of the process, 'power' a power cut as well",
         code="durability-unknown",

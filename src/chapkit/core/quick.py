@@ -38,7 +38,7 @@ class Prepared:
         remember: Keep the rows until something is committed; for counts, which read a whole index.
     """
 
-    def __init__(self, statement: Select[Any], *, remember: bool = False) -> None:
+    def __init__(self, statement: Select[*tuple[Any, ...]], *, remember: bool = False) -> None:
         self.statement = statement
         self._remember = remember
 

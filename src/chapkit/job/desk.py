@@ -82,20 +82,22 @@ class JobDesk:
             return error
 
     async def _write(self, entries: Sequence[Entry]) -> Sequence[BaseException | None]:
-        answers: list[BaseException | None] = []
         async with self._runtime.services.scope.write() as scope:
             ledger = JobLedger(scope.session, self._runtime.clock.now())
-            for entry in entries:
-                try:
-                    await entry.write(ledger)
-                except StaleAttemptError as error:
-                    answers.append(error)
-                else:
-                    answers.append(None)
+            async with ledger.together():
+                answers = [await _try(entry, ledger) for entry in entries]
             reach("job.finish.before-commit")
         reach("job.finish.after-commit")
         self._runtime.hub.changed_all(entry.fence.job_id for entry in entries)
         return answers
+
+
+async def _try(entry: Entry, ledger: JobLedger) -> BaseException | None:
+    try:
+        await entry.write(ledger)
+    except StaleAttemptError as error:
+        return error
+    return None
 
 
 def _answer(future: asyncio.Future[None], answer: BaseException | None) -> None:

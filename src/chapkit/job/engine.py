@@ -35,6 +35,7 @@ class JobEngine:
         self._runs: dict[ULID, JobRun] = {}
         self._tasks: dict[ULID, asyncio.Task[None]] = {}
         self._closing = False
+        self._expects_more = False
         self.slots = slots
         self.is_working = False
 
@@ -81,10 +82,14 @@ class JobEngine:
         finally:
             self.is_working = False
 
-    async def shutdown(self, timeout: float) -> None:
-        """Let running jobs end within `timeout` seconds, then give them back to be run again."""
+    def stop(self) -> None:
+        """Take no more jobs; those that run go on."""
         self._closing = True
         self._runtime.dispatcher.wake()
+
+    async def shutdown(self, timeout: float) -> None:
+        """Let running jobs end within `timeout` seconds, then give them back to be run again."""
+        self.stop()
         await self._wait_for_tasks(timeout)
         for run in self._runs.values():
             run.release()
@@ -117,6 +122,7 @@ class JobEngine:
         self._queues.append(self._queues.pop(0))
         queues = await self._list_promising(owner)
         claims: list[Claim] = []
+        wanted = self.slots - self.running
         if queues:
             asked = self._asked()
             async with self._runtime.services.scope.write(durable=False) as scope:
@@ -124,10 +130,14 @@ class JobEngine:
                 for queue in queues:
                     claims += await claiming.claim(queue, self._wanted(owner, claims))
             reach("job.claim.after-commit")
+        # Where there was enough, there is probably more.
+        self._expects_more = len(claims) >= wanted
         return claims
 
     async def _list_promising(self, owner: ULID) -> list[Queue]:
         """Return the queues that have something for this process; reading costs less than beginning to write."""
+        if self._expects_more:
+            return list(self._queues)
         wanted = self._wanted(owner, ())
         async with self._runtime.services.scope.read() as scope:
             now, first = self._runtime.clock.now(), self._asked().first

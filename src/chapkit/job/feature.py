@@ -12,6 +12,7 @@ from chapkit.core.database import Database
 from chapkit.core.errors import ConfigurationError
 from chapkit.core.models import Base
 from chapkit.core.services import Services
+from chapkit.core.stop_signals import on_stop_signal
 from chapkit.core.workers import Worker
 from chapkit.job.claiming import Queue
 from chapkit.job.engine import DEFAULT_SLOTS, JobEngine
@@ -76,12 +77,13 @@ class JobFeature(Feature):
         queues = [Queue(name, limit) for name, limit in {DEFAULT_QUEUE: None, **self.queues}.items()]
         engine = JobEngine(runtime, self.max_concurrency, queues)
         names = [queue.name for queue in queues]
+        pressure = None if self.max_waiting is None else QueuePressure(self.max_waiting)
         services.add(JobRuntime, runtime)
         services.add(JobHandlers, runtime.handlers)
         services.add(JobHub, runtime.hub)
         services.add(UserCode, runtime.user_code)
         services.add(JobEngine, engine)
-        services.add(JobService, JobService(runtime, engine, names, QueuePressure(self.max_waiting)))
+        services.add(JobService, JobService(runtime, engine, names, pressure))
         services.add(JobReferences, services.find(JobReferences) or JobReferences())
         if (checks := services.find(HealthChecks)) is not None:
             checks.add("jobs", JobCheck(self.clock, lambda: engine.is_working))
@@ -106,7 +108,7 @@ class JobFeature(Feature):
         await JobRecovery(runtime).recover()
         await runtime.listen(notices_for(services.get(Database)))
         jobs.open()
-        with listening_to_logging():
+        with listening_to_logging(), on_stop_signal(runtime.hub.close), on_stop_signal(engine.stop):
             try:
                 yield
             finally:

@@ -4,7 +4,8 @@ Every step changes the job's row before it adds an event, so that the row's lock
 the events without a gap.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ from pydantic_core import to_json
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from chapkit.core.direct import Row
+from chapkit.core.direct import Direct, Row
 from chapkit.core.ids import ULID
 from chapkit.job import statements
 from chapkit.job.claims import Fence, Report
@@ -30,6 +31,18 @@ class JobLedger:
     def __init__(self, session: AsyncSession, now: datetime) -> None:
         self.session = session
         self.now = now
+        self._gathers = False
+        self._gathered: dict[Direct, list[dict[str, Any]]] = {}
+
+    @asynccontextmanager
+    async def together(self) -> AsyncGenerator[None]:
+        """Write the attempts and events of all steps inside of the block at its end; nobody reads them before."""
+        self._gathers = True
+        yield
+        self._gathers = False
+        gathered, self._gathered = self._gathered, {}
+        for statement, rows in gathered.items():
+            await statement.run(self.session, *rows)
 
     async def insert(self, values: Mapping[str, Any]) -> bool:
         """Add a job; False when another one has its key."""
@@ -37,7 +50,7 @@ class JobLedger:
             await statements.INSERT_JOB.run(self.session, values)
         elif await self._insert_once.first(self.session, values) is None:
             return False
-        await statements.INSERT_EVENT.run(self.session, self._event(values["id"], 1, "status", changing(values)))
+        await self._add(statements.INSERT_EVENT, self._event(values["id"], 1, "status", changing(values)))
         return True
 
     async def report(self, fence: Fence, reports: Sequence[Report]) -> None:
@@ -54,7 +67,7 @@ class JobLedger:
         data += [("progress", {**changing(row), **_message(item)}) for item in told]
         first = row["events"] - len(data) + 1
         events = [self._event(fence.job_id, first + place, *each) for place, each in enumerate(data)]
-        await statements.INSERT_EVENT.run(self.session, *events)
+        await self._add(statements.INSERT_EVENT, *events)
 
     async def end(self, fence: Fence, ending: Ending, result: bytes | None = None) -> None:
         """Write the end of an attempt: the job has its final status, or waits for another attempt.
@@ -92,7 +105,7 @@ class JobLedger:
             await self.add_status_events([row])
         else:
             line = {"level": "info", "message": "The job was asked to stop"}
-            await statements.INSERT_EVENT.run(self.session, self._event(job_id, row["events"], "log", line))
+            await self._add(statements.INSERT_EVENT, self._event(job_id, row["events"], "log", line))
         return row
 
     async def give_back(self, whose: ColumnElement[bool], outcome: Outcome) -> list[ULID]:
@@ -148,7 +161,7 @@ class JobLedger:
     async def add_status_events(self, rows: Sequence[Row], **more: Any) -> None:
         """Tell of jobs as they have just become."""
         events = [self._event(row["id"], row["events"], "status", {**changing(row), **more}) for row in rows]
-        await statements.INSERT_EVENT.run(self.session, *events)
+        await self._add(statements.INSERT_EVENT, *events)
 
     @property
     def _insert_once(self) -> Any:
@@ -162,6 +175,12 @@ class JobLedger:
         if row is None:
             raise StaleAttemptError
         return row
+
+    async def _add(self, statement: Direct, *rows: dict[str, Any]) -> None:
+        if self._gathers:
+            self._gathered.setdefault(statement, []).extend(rows)
+        else:
+            await statement.run(self.session, *rows)
 
     async def _add_attempt(self, row: Row, owner: str, ending: Ending) -> None:
         attempt = {
@@ -177,7 +196,7 @@ class JobLedger:
             "cpu_seconds": ending.usage.cpu_seconds,
             "peak_memory": ending.usage.peak_memory,
         }
-        await statements.INSERT_ATTEMPT.run(self.session, attempt)
+        await self._add(statements.INSERT_ATTEMPT, attempt)
 
     def _event(self, job_id: str, number: int, kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
         text = to_json(data, fallback=str).decode()

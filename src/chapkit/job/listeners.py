@@ -6,16 +6,12 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from chapkit.core.database import Database
-from chapkit.core.logging import get_logger
+from chapkit.core.dedicated import DedicatedConnection
 
 PATIENCE = 5.0
 """Seconds to wait for the server's answer to a message."""
 _PREFIX = "chapkit_jobs_"
-_FIND_SCHEMA = text("SELECT current_schema()")
 
 
 class Listener(Protocol):
@@ -81,7 +77,7 @@ class PsycopgListener:
     async def start(self) -> None:
         """Hear from now on."""
         # For what arrives together with the answer to a statement.
-        self._driver.add_notify_handler(lambda notice: self._heard(notice.payload))
+        self._driver.add_notify_handler(self._hear)
         await self._driver.execute(f'LISTEN "{self._channel}"')
         self._watch()
 
@@ -96,6 +92,9 @@ class PsycopgListener:
     def stop(self) -> None:
         """Hear no more."""
         asyncio.get_running_loop().remove_reader(self._socket)
+
+    def _hear(self, notice: Any) -> None:
+        self._heard(notice.payload)
 
     def _watch(self) -> None:
         asyncio.get_running_loop().add_reader(self._socket, self._read)
@@ -122,34 +121,18 @@ async def listener_on(
     database: Database, heard: Callable[[str], None], lost: Callable[[], None]
 ) -> AsyncGenerator[Listener]:
     """Open a connection beside the pool, and hear on the channel of the database's schema until the block ends."""
-    connection = await database.engine.connect()
-    driver: Any = (await connection.get_raw_connection()).driver_connection
+    connection = await DedicatedConnection.open(database)
     listener: Listener | None = None
     try:
-        await connection.execution_options(isolation_level="AUTOCOMMIT")
-        # The pool may open another one in its place.
-        await connection.run_sync(lambda sync: sync.detach())
-        channel = _PREFIX + _digest(str(await connection.scalar(_FIND_SCHEMA)))
+        channel = _PREFIX + _digest(str(await connection.scalar("SELECT current_schema()")))
         kind = AsyncpgListener if database.engine.driver == "asyncpg" else PsycopgListener
-        listener = kind(driver, channel, heard, lost)
+        listener = kind(connection.driver, channel, heard, lost)
         await listener.start()
         yield listener
     finally:
         if listener is not None:
             listener.stop()
-        await _close(connection, driver)
-
-
-async def _close(connection: AsyncConnection, driver: Any) -> None:
-    try:
-        # SQLAlchemy itself leaves a detached connection of psycopg open.
-        async with asyncio.timeout(PATIENCE):
-            await driver.close()
-    except Exception as error:
-        # The server is gone, or does not answer; the driver has let go of the socket all the same.
-        get_logger("chapkit.job").debug("job.listener_not_closed", error=str(error))
-    await connection.invalidate()
-    await connection.close()
+        await connection.close()
 
 
 def _digest(schema: str) -> str:

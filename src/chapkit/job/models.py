@@ -22,10 +22,10 @@ class Job(Base):
     __tablename__ = "jobs"
     __table_args__ = (
         # In the order in which jobs are claimed, so that a claim reads one row however many wait.
-        Index("ix_jobs_claim", "status", "queue", text("priority DESC"), "id"),
+        Index("ix_jobs_claim", "status", "queue", text("priority DESC"), "id", "run_after"),
         Index("ix_jobs_status", "status", "id"),
-        Index("ix_jobs_due", "status", "run_after"),
-        Index("ix_jobs_finished", "status", "finished_at"),
+        Index("ix_jobs_due", "run_after"),
+        Index("ix_jobs_finished", "finished_at", "id", **_where(text("finished_at IS NOT NULL"))),
         Index("ix_jobs_expiry", "expires_at", **_where(text("expires_at IS NOT NULL"))),
         Index("ix_jobs_concurrency", "concurrency_key", **_where(text("status = 'running'"))),
     )

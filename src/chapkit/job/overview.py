@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, case, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chapkit.core.clock import Clock, to_text
@@ -26,11 +26,6 @@ Verdict: TypeAlias = tuple[str, str | None]
 
 _PENDING, _RUNNING = JobStatus.PENDING.value, JobStatus.RUNNING.value
 _WAITS = JOBS.c.status == _PENDING
-_BY_QUEUE = (
-    select(JOBS.c.queue, JOBS.c.status, func.count())
-    .where(JOBS.c.status.in_((_PENDING, _RUNNING)))
-    .group_by(JOBS.c.status, JOBS.c.queue)
-)
 _RUNNING_BY_OWNER = select(JOBS.c.owner, func.count()).where(JOBS.c.status == _RUNNING).group_by(JOBS.c.owner)
 
 
@@ -58,8 +53,7 @@ class QueueLength:
 
 async def describe_jobs(session: AsyncSession, now: datetime, **settings: Any) -> dict[str, Any]:
     """Return the numbers of the whole database; `settings` are shown as they are, for limits and the like."""
-    queues = await _queues(session, now)
-    oldest = await _oldest_due(session, now)
+    queues, oldest = await _queues(session, now)
     return {
         "waiting": sum(queue.due + queue.later for queue in queues.values()),
         "running": sum(queue.running for queue in queues.values()),
@@ -115,26 +109,35 @@ class JobCheck:
         return self._verdict
 
 
-async def _queues(session: AsyncSession, now: datetime) -> Mapping[str, QueueLength]:
+async def _queues(session: AsyncSession, now: datetime) -> tuple[Mapping[str, QueueLength], datetime | None]:
+    """Return how long each queue is, and since when the job could start that waits the longest."""
+    # All in one pass, over what the index of the claims holds.
+    statement = (
+        select(
+            JOBS.c.queue,
+            JOBS.c.status,
+            func.count(),
+            func.sum(case((JOBS.c.run_after > now, 1), else_=0)),
+            func.min(case((JOBS.c.run_after <= now, JOBS.c.run_after))),
+        )
+        .where(JOBS.c.status.in_((_PENDING, _RUNNING)))
+        .group_by(JOBS.c.status, JOBS.c.queue)
+    )
     queues: dict[str, QueueLength] = {}
-    for name, status, number in await session.execute(_BY_QUEUE):
+    waiting: list[datetime] = []
+    for name, status, number, later, oldest in await session.execute(statement):
         queue = queues.setdefault(name, QueueLength())
         if status == _RUNNING:
             queue.running = number
         else:
-            queue.due = number
-    later = select(JOBS.c.queue, func.count()).where(_WAITS, JOBS.c.run_after > now).group_by(JOBS.c.queue)
-    for name, number in await session.execute(later):
-        # Counted a moment later than the others, so a queue may be new.
-        queue = queues.setdefault(name, QueueLength())
-        queue.later, queue.due = number, max(0, queue.due - number)
-    return queues
+            queue.due, queue.later = number - later, later
+            waiting += [] if oldest is None else [oldest]
+    return queues, min(waiting, default=None)
 
 
-async def _oldest_due(session: AsyncSession, now: datetime, queue: str | None = None) -> datetime | None:
-    """Return since when the job could start that waits the longest."""
-    criteria = [] if queue is None else [JOBS.c.queue == queue]
-    statement = select(func.min(JOBS.c.run_after)).where(_WAITS, JOBS.c.run_after <= now, *criteria)
+async def _oldest_due(session: AsyncSession, now: datetime, queue: str) -> datetime | None:
+    """Return since when the job of a queue could start that waits the longest."""
+    statement = select(func.min(JOBS.c.run_after)).where(_WAITS, JOBS.c.queue == queue, JOBS.c.run_after <= now)
     moment: datetime | None = await session.scalar(statement)
     return moment
 

@@ -8,11 +8,13 @@ from typing import Protocol
 
 from anyio import to_thread
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chapkit.core.database import Database
+from chapkit.core.dedicated import DedicatedConnection
+from chapkit.core.errors import ChapkitError
 from chapkit.core.ids import ULID
+
+_PATIENCE = "2s"
 
 
 class OwnerLocks(Protocol):
@@ -82,7 +84,7 @@ class AdvisoryLocks:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._connection: AsyncConnection | None = None
+        self._connection: DedicatedConnection | None = None
         self._lock: str | None = None
 
     async def acquire(self, owner: ULID) -> str:
@@ -99,13 +101,15 @@ class AdvisoryLocks:
             return bool(await connection.scalar(text("SELECT pg_try_advisory_xact_lock(:n)"), {"n": int(lock)}))
 
     async def keep(self) -> None:
-        """Connect again, if the connection was lost."""
-        if self._connection is None or self._lock is None:
+        """Connect again, if the connection was lost; also when the last attempt to do so has failed."""
+        if self._lock is None:
             return
-        try:
-            await self._connection.execute(text("SELECT 1"))
-        except (SQLAlchemyError, OSError):
-            await self._close()
+        if self._connection is not None:
+            try:
+                await self._connection.scalar("SELECT 1")
+            except ChapkitError:
+                await self._close()
+        if self._connection is None:
             await self._connect(self._lock)
 
     async def release(self) -> None:
@@ -117,20 +121,20 @@ class AdvisoryLocks:
         """Do nothing: the server has cleared it away."""
 
     async def _connect(self, lock: str) -> None:
-        connection = await self._database.engine.connect()
+        connection = await DedicatedConnection.open(self._database)
+        try:
+            # The server may take the lost connection for alive, and its lock for held, longer than anybody can wait.
+            await connection.scalar(f"SELECT set_config('lock_timeout', '{_PATIENCE}', false)")
+            await connection.scalar("SELECT pg_advisory_lock(:number)", number=int(lock))
+        except BaseException:
+            await connection.close()
+            raise
         self._connection = connection
-        await connection.execution_options(isolation_level="AUTOCOMMIT")
-        # The pool may open another one in its place.
-        await connection.run_sync(lambda sync: sync.detach())
-        await connection.execute(text("SELECT pg_advisory_lock(:n)"), {"n": int(lock)})
 
     async def _close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            try:
-                await connection.close()
-            except (SQLAlchemyError, OSError):
-                await connection.invalidate()
+            await connection.close()
 
 
 def owner_locks(database: Database) -> OwnerLocks:

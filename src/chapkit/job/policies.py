@@ -1,7 +1,7 @@
 """When a failed job is tried again."""
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self, TypeAlias
 
@@ -46,12 +46,16 @@ class Retry:
             "initial": 0 <= self.initial <= _LONGEST,
             "factor": 1 <= self.factor <= _MAX_ATTEMPTS,
             "maximum": 0 <= self.maximum <= _LONGEST,
+            # A text would be taken for its letters.
+            "on": isinstance(self.on, Collection) and not isinstance(self.on, str),
+            "never": isinstance(self.never, Collection) and not isinstance(self.never, str),
         }
         for name, is_right in checks.items():
             if not is_right:
                 raise ConfigurationError(
                     f"Retry({name}={getattr(self, name)!r}) makes no sense; attempts go from 1 to {_MAX_ATTEMPTS}, "
-                    f"factor from 1 on, initial and maximum from 0 to {_LONGEST:g} seconds",
+                    f"factor from 1 to {_MAX_ATTEMPTS}, initial and maximum from 0 to {_LONGEST:g} seconds, on and never "
+                    "are tuples of errors: on=(OSError,)",
                     code="retry-policy-invalid",
                     field=name,
                 )
@@ -66,12 +70,11 @@ class Retry:
 
     def delay(self, failures: int, chance: Callable[[], float] = random.random) -> float:
         """Return the pause in seconds after so many failures."""
-        # A power as large as this one would not be a number any more.
-        exponent = min(failures - 1, 1000)
         try:
-            pause = min(self.maximum, self.initial * self.factor**exponent)
+            pause = min(self.maximum, self.initial * self.factor ** (failures - 1))
         except OverflowError:
-            pause = self.maximum
+            # The power is no number any more.
+            pause = self.maximum if self.initial else 0.0
         return pause * (1 - chance() / 2) if self.jitter else pause
 
     def to_text(self) -> str:
@@ -86,8 +89,9 @@ class Retry:
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Self:
         """Return the policy with these members."""
-        kinds = {name: tuple(values[name]) for name in ("on", "never") if name in values}
-        return cls(**{**values, **kinds})
+        kinds: dict[str, Any] = {name: tuple(values[name]) for name in ("on", "never") if name in values}
+        members: dict[str, Any] = {**values, **kinds}
+        return cls(**members)
 
 
 def _name(kind: ErrorKind) -> str:

@@ -5,6 +5,7 @@ import time
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import cast
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -119,9 +120,8 @@ class _Queue:
         """Count jobs that a transaction is about to add."""
         self.bound += jobs
         self.admitted += jobs
-        transaction = session.sync_session.get_transaction()
-        if transaction is not None:
-            self.admissions.append(_Admission(weakref.ref(transaction), jobs))
+        transaction = cast("SessionTransaction", session.sync_session.get_transaction())
+        self.admissions.append(_Admission(weakref.ref(transaction), jobs))
 
     def in_flight(self, session: AsyncSession) -> int:
         """Return how many jobs are added by transactions that have not ended, without the session's own."""

@@ -52,7 +52,7 @@ class JobQueue:
         self._require_queue(spec.queue)
         now = self.runtime.clock.now()
         values = row_of(spec, handler, now, owner=None if spec.durable else self.runtime.presence.id)
-        if self.pressure is not None:
+        if self.pressure is not None and not await self._is_known(spec.key, scope):
             await self.pressure.check(scope.session, spec.queue)
         if not await JobLedger(scope.session, now).insert(values):
             return await self._find_first(values, scope)
@@ -218,6 +218,9 @@ class JobQueue:
                 if record.status.is_final or left <= 0 or (deadline is not None and self.runtime.hub.is_closing):
                     return record
                 await watcher.wait(min(look_every, left))
+
+    async def _is_known(self, key: str | None, scope: Scope) -> bool:
+        return key is not None and await JobRepository(scope.session).find_by_key(key) is not None
 
     def _submitted(self, job_id: ULID) -> None:
         reach("job.submit.after-commit")

@@ -1,6 +1,7 @@
 """One attempt at a job in this process."""
 
 import asyncio
+import contextvars
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +11,7 @@ from chapkit.job.claims import Claim
 from chapkit.job.context import JobContext
 from chapkit.job.current import working_for
 from chapkit.job.errors import JobTimeoutError, StaleAttemptError
+from chapkit.job.logs import keeping_logs
 from chapkit.job.ports import JobHandler, JobOutcome
 from chapkit.job.recording import Recorder
 from chapkit.job.reporter import Reporter
@@ -99,7 +101,7 @@ class JobRun:
         add_request_context(job_id=str(self.context.job_id))
         handler = self._handler = self._runtime.handlers.get(self.context.claim.handler)
         self.context.executor = handler.executor
-        with working_for(self.context):
+        with working_for(self.context), keeping_logs(self.context):
             return await handler.execute(self.context)
 
     async def _conclude(self) -> None:
@@ -136,7 +138,8 @@ class JobRun:
 
     def _on_report(self) -> None:
         if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._start_reporter)
+            # In no job's context: what is logged about the writing must not be written itself.
+            self._loop.call_soon_threadsafe(self._start_reporter, context=contextvars.Context())
 
     def _start_reporter(self) -> None:
         if not self._over.done():

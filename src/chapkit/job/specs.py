@@ -10,7 +10,17 @@ from chapkit.core.ids import ULID
 from chapkit.job.ports import JobHandler
 from chapkit.job.schemas import JobSpec, JobStatus
 
-_EMPTY = ("started_at", "finished_at", "progress", "error", "error_code", "error_traceback", "result")
+_EMPTY = (
+    "lease_until",
+    "attempt_started_at",
+    "started_at",
+    "finished_at",
+    "progress",
+    "error",
+    "error_code",
+    "error_traceback",
+    "result",
+)
 
 
 def row_of(spec: JobSpec, handler: JobHandler, now: datetime, owner: ULID | None) -> dict[str, Any]:
@@ -46,12 +56,8 @@ def row_of(spec: JobSpec, handler: JobHandler, now: datetime, owner: ULID | None
         "cancel_requested": False,
         "artifact_id": spec.artifact_id,
         "submitted_at": now,
-        "lease_until": None,
-        "attempt_started_at": None,
-        "failures": 0,
-        "crashes": 0,
-        "suspicions": 0,
         "events": 1,
+        **dict.fromkeys(("failures", "crashes", "suspicions"), 0),
         **dict.fromkeys(_EMPTY),
     }
 

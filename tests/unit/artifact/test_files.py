@@ -102,6 +102,18 @@ async def test_a_blob_whose_deletion_was_interrupted_comes_back(tmp_path: Path) 
     assert await store.read(ref.sha256) == b"content"
 
 
+async def test_a_young_blob_whose_deletion_was_interrupted_comes_back_at_once_and_is_still_young(
+    tmp_path: Path,
+) -> None:
+    store = FileBlobStore(tmp_path)
+    ref = await store.put(b"content")
+    path = path_of(tmp_path, ref)
+    path.rename(path.with_name(f".old-{ref.sha256}-0011"))
+    assert await store.list_older_than(NOW - timedelta(hours=2)) == []
+    assert await store.read(ref.sha256) == b"content"
+    assert await store.list_older_than(NOW - timedelta(minutes=1)) == []
+
+
 async def test_other_files_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "README").write_text("mine")
     assert await FileBlobStore(tmp_path).list_older_than(NOW + timedelta(hours=2)) == []

@@ -10,9 +10,11 @@ from urllib.parse import quote
 
 import pytest
 from sqlalchemy import inspect, text
+from sqlalchemy.exc import InvalidRequestError
 
 from chapkit.core.database import Database, parse_url
-from chapkit.core.errors import ConfigurationError, DatabaseBusyError, MissingExtraError
+from chapkit.core.errors import ConfigurationError, DatabaseBusyError, MissingExtraError, UnavailableError
+from chapkit.core.migrate import Migration
 from chapkit.core.services import Services
 from chapkit.core.sqlite import SqliteDatabase, SqliteDatabaseBuilder
 from tests.things import Thing, ThingIn, ThingManager, services_over
@@ -379,3 +381,23 @@ async def test_a_file_that_cannot_be_written_is_an_error_of_its_own(tmp_path: Pa
     tmp_path.chmod(0o500)
     with pytest.raises(PermissionError):
         SqliteDatabase(f"sqlite:///{tmp_path / 'deeper' / 'a.db'}")
+
+
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+async def test_a_server_that_is_away_at_the_start_is_an_error_of_its_own(driver: str) -> None:
+    database = Database(f"postgresql+{driver}://nobody@127.0.0.1:9/none")
+    with pytest.raises(UnavailableError) as raised:
+        await database.init()
+    assert raised.value.code == "database-unreachable"
+    await database.dispose()
+
+
+async def test_an_unexplained_error_at_the_start_stays_what_it_is(
+    memory: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(migration: Migration, tables: object) -> None:
+        raise InvalidRequestError("odd")
+
+    monkeypatch.setattr(Migration, "run", fail)
+    with pytest.raises(InvalidRequestError):
+        await memory.init()

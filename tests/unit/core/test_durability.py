@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from chapkit.api import ServiceBuilder, ServiceInfo
 from chapkit.core import durability
 from chapkit.core.database import Database
-from chapkit.core.durability import LogSync, sync_file, sync_folder
+from chapkit.core.durability import LogSync, make_folder, sync_file, sync_folder
 from chapkit.core.errors import ConfigurationError, StorageFullError, UnavailableError
 from chapkit.core.services import Services
 from chapkit.core.sqlite import SqliteDatabase, SqliteDatabaseBuilder
@@ -120,16 +120,19 @@ async def test_a_unit_of_work_may_do_without_the_disk(services: Services, disk: 
 
 async def test_reading_and_rolling_back_wait_for_nothing(services: Services, disk: Disk) -> None:
     await _count(services)
-    with pytest.raises(RuntimeError):
-        async with services.scope.write() as scope:
-            async with scope.savepoint():
-                scope.session.add(Thing(name="a"))
-            await scope.session.rollback()
-            raise RuntimeError
+    with pytest.raises(RuntimeError, match="changed my mind"):
+        await _store_and_fail(services)
     async with services.scope.write():
         pass
-    assert disk.syncs <= 1
+    assert disk.syncs == 0
     assert await _count(services) == 0
+
+
+async def _store_and_fail(services: Services) -> None:
+    async with services.scope.write() as scope:
+        scope.session.add(Thing(name="a"))
+        await scope.session.flush()
+        raise RuntimeError("changed my mind")
 
 
 async def test_a_savepoint_alone_does_not_wait(services: Services, disk: Disk) -> None:
@@ -318,6 +321,15 @@ def test_files_and_folders_are_synced_for_real(tmp_path: Path) -> None:
     sync_folder(tmp_path)
     with pytest.raises(OSError):
         sync_file(file_descriptor_that_is_closed())
+
+
+def test_a_folder_is_made_with_those_above_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(durability, "sync_folder", synced.append)
+    for _ in range(2):
+        make_folder(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()
+    assert synced == [tmp_path / "a", tmp_path]
 
 
 def file_descriptor_that_is_closed() -> int:

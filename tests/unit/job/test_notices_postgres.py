@@ -7,6 +7,8 @@ import pytest
 from sqlalchemy import make_url, text
 
 from chapkit.core.database import Database
+from chapkit.core.dedicated import DedicatedConnection
+from chapkit.core.errors import UnavailableError
 from chapkit.core.ids import ULID
 from chapkit.core.workers import Backoff
 from chapkit.job import notices_postgres
@@ -195,6 +197,17 @@ async def test_a_server_that_is_away_at_the_start_is_waited_for(driver: str, unu
                 await asyncio.sleep(0.001)
     assert ears.calls == []
     await database.dispose()
+
+
+async def test_a_connection_that_breaks_before_it_listens_is_closed(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(connection: DedicatedConnection, statement: str) -> str:
+        raise UnavailableError("The database cannot be reached; try again", code="database-unreachable")
+
+    monkeypatch.setattr(DedicatedConnection, "scalar", fail)
+    async with listening(database) as (notices, _):
+        assert notices.losses == 1
 
 
 @pytest.fixture

@@ -175,6 +175,19 @@ async def test_a_file_that_cannot_be_read_is_tried_again(tmp_path: Path) -> None
     await database.dispose()
 
 
+async def test_a_file_that_is_broken_at_the_start_is_tried_again(tmp_path: Path) -> None:
+    path = tmp_path / "broken.db"
+    database = SqliteDatabase(f"sqlite:///{path}")
+    path.write_bytes(b"this is no database" * 100)
+    async with listening(database) as (notices, ears):
+        await _looks(notices, 2)
+        path.unlink()
+        _write_elsewhere(path, "a")
+        await ears.until_heard()
+    assert ears.heard == [ANYTHING]
+    await database.dispose()
+
+
 async def test_a_file_that_breaks_is_let_go(database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
     async with listening(database) as (notices, ears):
         with monkeypatch.context() as broken:

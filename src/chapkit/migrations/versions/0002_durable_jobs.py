@@ -17,6 +17,7 @@ branch_labels = None
 depends_on = None
 
 _WAITS = sa.text("expires_at IS NOT NULL")
+_ENDED = sa.text("finished_at IS NOT NULL")
 _RUNS = sa.text("status = 'running'")
 
 
@@ -40,8 +41,10 @@ def upgrade() -> None:
     for column in columns:
         # One by one: SQLite would empty the tables that refer to this one, were it made anew.
         op.add_column("jobs", column)
-    op.create_index("ix_jobs_due", "jobs", ["status", "run_after"])
-    op.create_index("ix_jobs_finished", "jobs", ["status", "finished_at"])
+    op.create_index("ix_jobs_due", "jobs", ["run_after"])
+    op.drop_index("ix_jobs_claim", "jobs")
+    op.create_index("ix_jobs_claim", "jobs", ["status", "queue", sa.text("priority DESC"), "id", "run_after"])
+    op.create_index("ix_jobs_finished", "jobs", ["finished_at", "id"], sqlite_where=_ENDED, postgresql_where=_ENDED)
     op.create_index("ix_jobs_expiry", "jobs", ["expires_at"], sqlite_where=_WAITS, postgresql_where=_WAITS)
     op.create_index("ix_jobs_concurrency", "jobs", ["concurrency_key"], sqlite_where=_RUNS, postgresql_where=_RUNS)
     op.execute(
@@ -65,5 +68,7 @@ def downgrade() -> None:
         attempts.drop_column("error_code")
     for name in ("ix_jobs_concurrency", "ix_jobs_expiry", "ix_jobs_finished", "ix_jobs_due"):
         op.drop_index(name, "jobs")
+    op.drop_index("ix_jobs_claim", "jobs")
+    op.create_index("ix_jobs_claim", "jobs", ["status", "queue", sa.text("priority DESC"), "id"])
     for name in (*_JOBS, "retry", "timeout", "expires_at"):
         op.execute(f"ALTER TABLE jobs DROP COLUMN {name}")
