@@ -33,7 +33,7 @@ class SmallDisk:
     def fill(self) -> None:
         with self._ballast.open("ab", buffering=0) as file:
             for size in (65536, 4096, 512, 1):
-                with pytest.raises(OSError, match="No space left"):
+                with pytest.raises(OSError, match="No space left"):  # noqa: PT012  # written until it is full
                     while file.write(b"x" * size):
                         pass
 

@@ -15,9 +15,11 @@ from sqlalchemy.ext.asyncio import (
 )
 
 from chapkit._extras import requires_extra
-from chapkit.core.database_errors import translate
+from chapkit.core.database_errors import translate, translating
+from chapkit.core.direct import DirectSession
 from chapkit.core.durability import Durability, check_durability
 from chapkit.core.errors import ConfigurationError, StorageFullError, UnavailableError
+from chapkit.core.faults import reach
 from chapkit.core.migrate import Migration
 from chapkit.core.transactions import WRITE_OPTION
 
@@ -140,6 +142,23 @@ class Database:
             bound: AsyncEngine = engine.execution_options(**{WRITE_OPTION: write})
             return self._session_factory(bind=bound)
         return self._session_factory()
+
+    @asynccontextmanager
+    async def writing(self, *, durable: bool = True) -> AsyncGenerator[DirectSession]:
+        """Open a transaction for `Direct` statements alone, committed at the end of the block.
+
+        Args:
+            durable: Wait for the disk, where the database promises to survive a power cut.
+        """
+        session = self.open_session(write=True)
+        with translating():
+            try:
+                yield session
+                reach("scope.before-commit")
+                await session.commit()
+                reach("scope.after-commit")
+            finally:
+                await self.close_session(session)
 
     async def close_session(self, session: AsyncSession) -> None:
         """Give the session's connection back, rolling back what is open."""

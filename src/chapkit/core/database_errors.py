@@ -1,7 +1,8 @@
 """What a database says, as errors that a user understands."""
 
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 
 from sqlalchemy.exc import (
     DataError,
@@ -24,6 +25,15 @@ from chapkit.core.errors import (
 )
 
 _Maker = Callable[[], ChapkitError]
+
+
+@contextmanager
+def translating() -> Generator[None]:
+    """Raise what a database says inside of the block as `translate` has it."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise translate(error) from error
 
 
 def translate(error: SQLAlchemyError) -> ChapkitError:

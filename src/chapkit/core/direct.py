@@ -21,6 +21,8 @@ from chapkit.core.transactions import begin_write
 T = TypeVar("T")
 _KNOWN = "inline_connection"
 Statement: TypeAlias = Insert | Update | Delete | Select[*tuple[Any, ...]]
+DirectSession: TypeAlias = AsyncSession | InlineConnection
+"""What such a statement runs on."""
 Row: TypeAlias = Mapping[Any, Any]
 
 
@@ -33,28 +35,28 @@ class Direct:
     def __init__(self, statement: Statement) -> None:
         self._statement = statement
 
-    async def fetch(self, session: AsyncSession, values: Mapping[str, Any]) -> Sequence[Row]:
+    async def fetch(self, session: DirectSession, values: Mapping[str, Any]) -> Sequence[Row]:
         """Carry it out in the transaction of the session and return its rows."""
-        connection = await inline_connection(session)
-        if connection is None:
-            return (await session.execute(self._statement, dict(values))).mappings().all()
-        rows = await run(connection.fetch, self._compiled.sql, self._compiled.bind(values))
+        inner = await _innermost(session)
+        if isinstance(inner, AsyncSession):
+            return (await inner.execute(self._statement, dict(values))).mappings().all()
+        rows = await run(inner.fetch, self._compiled.sql, self._compiled.bind(values))
         return [dict(zip(self._names, row, strict=True)) for row in rows]
 
-    async def first(self, session: AsyncSession, values: Mapping[str, Any]) -> Row | None:
+    async def first(self, session: DirectSession, values: Mapping[str, Any]) -> Row | None:
         """Carry it out and return its first row, or `None`."""
         rows = await self.fetch(session, values)
         return rows[0] if rows else None
 
-    async def run(self, session: AsyncSession, *values: Mapping[str, Any]) -> None:
+    async def run(self, session: DirectSession, *values: Mapping[str, Any]) -> None:
         """Carry it out for each set of values; it returns nothing."""
         if not values:
             return
-        connection = await inline_connection(session)
-        if connection is None:
-            await session.execute(self._statement, [dict(each) for each in values])
+        inner = await _innermost(session)
+        if isinstance(inner, AsyncSession):
+            await inner.execute(self._statement, [dict(each) for each in values])
             return
-        await run(connection.run_many, self._compiled.sql, [self._compiled.bind(each) for each in values])
+        await run(inner.run_many, self._compiled.sql, [self._compiled.bind(each) for each in values])
 
     @cached_property
     def _names(self) -> list[Any]:
@@ -65,9 +67,18 @@ class Direct:
         return Compiled(self._statement)
 
 
+def is_on_sqlite(session: DirectSession) -> bool:
+    """Tell which database it belongs to."""
+    return isinstance(session, InlineConnection) or session.get_bind().dialect.name == "sqlite"
+
+
+async def _innermost(session: DirectSession) -> DirectSession:
+    return session if isinstance(session, InlineConnection) else await inline_connection(session) or session
+
+
 async def inline_connection(session: AsyncSession) -> InlineConnection | None:
     """Return the driver of a session's transaction on SQLite, begun as a writer; `None` on PostgreSQL."""
-    transaction = session.sync_session.get_transaction()
+    transaction = _present_transaction(session)
     known = session.info.get(_KNOWN)
     if transaction is not None and known is not None and known[0] is transaction:
         driver: InlineConnection | None = known[1]
@@ -79,8 +90,14 @@ async def inline_connection(session: AsyncSession) -> InlineConnection | None:
     found = connection.connection.driver_connection
     driver = found if isinstance(found, InlineConnection) else None
     # Asking the session again would take longer than the statement.
-    session.info[_KNOWN] = (session.sync_session.get_transaction(), driver)
+    session.info[_KNOWN] = (_present_transaction(session), driver)
     return driver
+
+
+def _present_transaction(session: AsyncSession) -> object:
+    # A savepoint is only sent when the session itself is asked for its connection.
+    sync = session.sync_session
+    return sync.get_nested_transaction() or sync.get_transaction()
 
 
 async def run(method: Callable[[str, Any], Awaitable[T]], sql: str, parameters: Any) -> T:

@@ -49,6 +49,11 @@ class InlineConnection(aiosqlite.Connection):
             raise ValueError("Connection closed")
         await self._execute(self._connection.executemany, sql, parameters)
 
+    def roll_back(self) -> None:
+        """Undo what the present transaction has written."""
+        if self._connection is not None:
+            self._connection.rollback()
+
     async def close(self) -> None:
         """Close the connection."""
         self.stop()

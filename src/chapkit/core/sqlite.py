@@ -4,7 +4,8 @@ import asyncio
 import sqlite3
 import tempfile
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
@@ -17,10 +18,12 @@ from sqlalchemy.util import await_only
 
 from chapkit.core.checkpoint import Checkpointer
 from chapkit.core.database import Database, parse_url
+from chapkit.core.database_errors import translating
 from chapkit.core.durability import Durability, LogSync, check_durability
 from chapkit.core.errors import ConfigurationError
 from chapkit.core.inline import InlineConnection
 from chapkit.core.quick import Rows, offer_quick_reader
+from chapkit.core.sqlite_writer import SqliteWriter
 from chapkit.core.transactions import WRITE_OPTION
 
 PATIENCE = 30.0
@@ -67,6 +70,7 @@ class SqliteDatabase(Database):
         self._scans: AsyncEngine | None = None
         self._reader: sqlite3.Connection | None = None
         self._checkpointer = Checkpointer(self.path)
+        self._writer = SqliteWriter(self._open_inline)
         self._counts: dict[tuple[str, tuple[Any, ...]], Rows] = {}
         self._version: Any = None
         self._echo = bool(options.get("echo", False))
@@ -125,6 +129,19 @@ class SqliteDatabase(Database):
             self._counts[key] = self.fetch(sql, parameters)
         return self._counts[key]
 
+    @asynccontextmanager
+    async def writing(self, *, durable: bool = True) -> AsyncGenerator[InlineConnection]:
+        """Open a transaction for `Direct` statements; it takes a tenth of the time of a session."""
+        with translating():
+            async with self._gate:
+                try:
+                    async with self._writer.transaction() as connection:
+                        yield connection
+                finally:
+                    self._count()
+            if durable and self._durability == "power":
+                await self._log_sync.wait()
+
     async def close_session(self, session: AsyncSession) -> None:
         """Give the session's connection back, rolling back what is open."""
         if not self._is_scan(session):
@@ -137,6 +154,7 @@ class SqliteDatabase(Database):
         """Close every connection; a private file goes with it."""
         await self._log_sync.close()
         await self._checkpointer.close()
+        await self._writer.close()
         await super().dispose()
         if self._reader is not None:
             self._reader.close()
@@ -210,8 +228,11 @@ class SqliteDatabase(Database):
     def _open_gate(self, info: dict[Any, Any]) -> None:
         if info.pop(_HOLDS_GATE, False):
             self._gate.release()
-            self._transactions += 1
-            self._checkpointer.count()
+            self._count()
+
+    def _count(self) -> None:
+        self._transactions += 1
+        self._checkpointer.count()
 
 
 class SqliteDatabaseBuilder:

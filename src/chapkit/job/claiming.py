@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import BigInteger, String, bindparam, func, select
 
-from chapkit.core.direct import Row
+from chapkit.core.direct import Direct, DirectSession, Row, is_on_sqlite
 from chapkit.core.faults import reach
 from chapkit.job import statements
 from chapkit.job.claims import Claim
@@ -17,6 +16,11 @@ from chapkit.job.ledger import JobLedger
 
 LEASE = timedelta(seconds=10)
 _SUSPECTS_AT_ONCE = 1
+_LOCK = Direct(
+    select(
+        func.pg_advisory_xact_lock(func.hashtextextended(bindparam("p_what", type_=String()), 0, type_=BigInteger()))
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class Wanted:
 class JobClaims:
     """Takes jobs in the transaction of a session."""
 
-    def __init__(self, session: AsyncSession, now: datetime, asked: statements.ClaimStatements) -> None:
+    def __init__(self, session: DirectSession, now: datetime, asked: statements.ClaimStatements) -> None:
         self._session = session
         self._now = now
         self._asked = asked
@@ -63,7 +67,7 @@ class JobClaims:
         return [Claim.from_row(row, wanted.owner) for row in taken]
 
     async def _room(self, queue: Queue, number: int) -> int:
-        if queue.limit is None:
+        if queue.limit is None or number < 1:
             return number
         await self._lock(f"queue:{queue.name}")
         row = await statements.COUNT_RUNNING_IN_QUEUE.first(self._session, {"p_queue": queue.name})
@@ -96,9 +100,8 @@ class JobClaims:
 
     async def _lock(self, what: str) -> None:
         # SQLite has one writer at a time anyway; elsewhere two processes could count at the same moment.
-        if self._session.get_bind().dialect.name == "postgresql":
-            statement = text("SELECT pg_advisory_xact_lock(hashtextextended(:what, 0))")
-            await self._session.execute(statement, {"what": f"chapkit:job:{what}"})
+        if not is_on_sqlite(self._session):
+            await _LOCK.fetch(self._session, {"p_what": f"chapkit:job:{what}"})
 
 
 def claimable(queue: str, wanted: Wanted, now: datetime) -> dict[str, Any]:

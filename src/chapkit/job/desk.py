@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from chapkit.core.database import Database
 from chapkit.core.errors import UnavailableError
 from chapkit.core.faults import reach
 from chapkit.job.claims import Fence, Report
@@ -45,7 +46,7 @@ class JobDesk:
         """Return once the entry is committed.
 
         Raises:
-            StaleAttemptError: The job is no longer this attempt's; nothing of it was written.
+            StaleAttemptError: The job is no longer this attempt's, or was asked to stop; its end was not written.
         """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((entry, future))
@@ -82,8 +83,8 @@ class JobDesk:
             return error
 
     async def _write(self, entries: Sequence[Entry]) -> Sequence[BaseException | None]:
-        async with self._runtime.services.scope.write() as scope:
-            ledger = JobLedger(scope.session, self._runtime.clock.now())
+        async with self._runtime.services.get(Database).writing() as session:
+            ledger = JobLedger(session, self._runtime.clock.now())
             async with ledger.together():
                 answers = [await _try(entry, ledger) for entry in entries]
             reach("job.finish.before-commit")

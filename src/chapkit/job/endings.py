@@ -103,7 +103,7 @@ def _crashed(claim: Claim, error: BaseException, now: datetime) -> Ending:
     ending = replace(_told(claim, error), outcome=Outcome.CRASHED, crashes=crashes)
     if crashes < MOST_CRASHES:
         return _again(ending, claim, now + timedelta(seconds=_CRASH_PAUSE * 2 ** (crashes - 1)))
-    text = f"{ending.error} (the {crashes}th time; it runs again only when it is retried by hand)"
+    text = f"{ending.error} ({crashes} times by now; it runs again only when it is retried by hand)"
     return replace(ending, error=text, error_code=POISONED)
 
 

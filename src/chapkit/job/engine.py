@@ -1,16 +1,18 @@
 """The life of a job, one place: claim, run, record."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
+from chapkit.core.database import Database
 from chapkit.core.errors import ChapkitError, UnavailableError
 from chapkit.core.faults import reach
 from chapkit.core.ids import ULID
 from chapkit.core.logging import get_logger
 from chapkit.job import statements
 from chapkit.job.claiming import JobClaims, Queue, Wanted, claimable
-from chapkit.job.claims import Claim
+from chapkit.job.claims import Claim, Fence
 from chapkit.job.endings import Outcome, describe
 from chapkit.job.ledger import JobLedger
 from chapkit.job.recording import Recorder
@@ -21,6 +23,8 @@ from chapkit.job.runtime import JobRuntime
 DEFAULT_SLOTS = 4
 _STOP_PATIENCE = 1.0
 _PAUSE_AFTER_ERROR = 1.0
+_ASK_EVERY = 0.5
+"""Seconds between two questions for what is too late, while all slots are in use."""
 
 
 class JobEngine:
@@ -32,10 +36,13 @@ class JobEngine:
         self._runtime = runtime
         self._recorder = Recorder(runtime)
         self._queues = list(queues)
-        self._runs: dict[ULID, JobRun] = {}
-        self._tasks: dict[ULID, asyncio.Task[None]] = {}
+        self._known = {queue.name: queue for queue in queues}
+        # By attempt: a job may come back before its last attempt here has quite ended.
+        self._runs: dict[Fence, JobRun] = {}
+        self._tasks: dict[Fence, asyncio.Task[None]] = {}
         self._closing = False
         self._expects_more = False
+        self._asked_at = -math.inf
         self.slots = slots
         self.is_working = False
 
@@ -54,8 +61,7 @@ class JobEngine:
         if concurrency is not None:
             self.slots = concurrency
         if queues is not None:
-            known = {queue.name: queue for queue in self._queues}
-            self._queues = [known.get(name, Queue(name)) for name in queues]
+            self._queues = [self._known.get(name, Queue(name)) for name in queues]
         self._describe()
         self._runtime.dispatcher.wake()
 
@@ -118,18 +124,21 @@ class JobEngine:
 
     async def _claim(self) -> list[Claim]:
         owner = await self._runtime.presence.enter()
-        # In turn, so that no queue starves another.
-        self._queues.append(self._queues.pop(0))
         queues = await self._list_promising(owner)
         claims: list[Claim] = []
+        served: list[str] = []
         wanted = self.slots - self.running
         if queues:
             asked = self._asked()
-            async with self._runtime.services.scope.write(durable=False) as scope:
-                claiming = JobClaims(scope.session, self._runtime.clock.now(), asked)
+            async with self._runtime.services.get(Database).writing(durable=False) as session:
+                claiming = JobClaims(session, self._runtime.clock.now(), asked)
                 for queue in queues:
-                    claims += await claiming.claim(queue, self._wanted(owner, claims))
+                    taken = await claiming.claim(queue, self._wanted(owner, claims))
+                    served += [queue.name] if taken else []
+                    claims += taken
             reach("job.claim.after-commit")
+        # In turn, so that no queue starves another.
+        self._queues.sort(key=lambda queue: queue.name in served)
         # Where there was enough, there is probably more.
         self._expects_more = len(claims) >= wanted
         return claims
@@ -153,26 +162,26 @@ class JobEngine:
         return self._runtime.handlers.claim_statements
 
     def _start(self, claim: Claim) -> None:
-        job_id = claim.fence.job_id
-        self._runtime.hub.changed(job_id)
+        fence = claim.fence
+        self._runtime.hub.changed(fence.job_id)
         run = JobRun(self._runtime, self._recorder, claim)
-        self._runs[job_id] = run
-        task = asyncio.create_task(run.run(), name=f"chapkit:run:{job_id}")
-        self._tasks[job_id] = task
-        task.add_done_callback(lambda done: self._ended(job_id, done))
+        self._runs[fence] = run
+        task = asyncio.create_task(run.run(), name=f"chapkit:run:{fence.job_id}")
+        self._tasks[fence] = task
+        task.add_done_callback(lambda done: self._ended(fence, done))
 
-    def _ended(self, job_id: ULID, task: asyncio.Task[None]) -> None:
-        del self._runs[job_id], self._tasks[job_id]
+    def _ended(self, fence: Fence, task: asyncio.Task[None]) -> None:
+        del self._runs[fence], self._tasks[fence]
         if not task.cancelled() and (error := task.exception()) is not None:
-            get_logger("chapkit.job").error("job.recording_failed", job_id=job_id, error=describe(error))
+            get_logger("chapkit.job").error("job.recording_failed", job_id=fence.job_id, error=describe(error))
             # Still held by this process, but nobody works on it.
             self._runtime.dispatcher.look()
         self._runtime.dispatcher.wake()
 
-    def _cancel(self, job_ids: Iterable[ULID]) -> None:
-        for job_id in job_ids:
-            if job_id in self._runs and not self._runs[job_id].context.cancel_requested:
-                self._runs[job_id].cancel()
+    def _cancel(self, job_ids: Collection[ULID]) -> None:
+        for fence, run in self._runs.items() if job_ids else ():
+            if fence.job_id in job_ids and not run.context.cancel_requested:
+                run.cancel()
 
     async def _look(self) -> None:
         """Hear what other processes want, and see to jobs that nobody sees to."""
@@ -180,12 +189,13 @@ class JobEngine:
         async with self._runtime.services.scope.read() as scope:
             asked = await statements.ASKED_TO_STOP.fetch(scope.session, p_owner=owner)
             held = await statements.HELD_BY.fetch(scope.session, p_owner=owner)
-        self._cancel(ULID.trusted(row[0]) for row in asked)
+        self._cancel({ULID.trusted(row[0]) for row in asked})
         for run in self._runs.values():
             if run.context.claim.fence.owner != owner:
                 # This process was taken for dead meanwhile.
                 run.release()
-        forgotten = [job_id for row in held if (job_id := ULID.trusted(row[0])) not in self._runs]
+        known = {fence.job_id for fence in self._runs}
+        forgotten = [job_id for row in held if (job_id := ULID.trusted(row[0])) not in known]
         if forgotten:
             # Claimed, but the answer of the database was lost on its way.
             await self._give_back(owner, forgotten)
@@ -193,15 +203,22 @@ class JobEngine:
     async def _patience(self) -> float:
         """Return the seconds until something is due that nobody will tell of."""
         longest = self._runtime.limits.look_every
-        if self.running >= self.slots or self._closing:
+        if self._closing:
             return longest
+        is_full = self.running >= self.slots
+        pause = self._asked_at + _ASK_EVERY - asyncio.get_running_loop().time()
+        if is_full and pause > 0:
+            # What is too late only has to be told, which must not hold up those who have enough to do.
+            return min(longest, pause)
+        self._asked_at = asyncio.get_running_loop().time()
         now = self._runtime.clock.now()
         async with self._runtime.services.scope.read() as scope:
             [(due, expiry)] = await statements.NEXT_MOMENTS.fetch(scope.session, p_now=now)
         if expiry is not None and _seconds(now, expiry) <= 0:
             await self._expire()
             return 0.0
-        return max(0.0, min([longest, *(_seconds(now, moment) for moment in (due, expiry) if moment is not None)]))
+        moments = (expiry,) if is_full else (due, expiry)
+        return max(0.0, min([longest, *(_seconds(now, moment) for moment in moments if moment is not None)]))
 
     async def _expire(self) -> None:
         async with self._runtime.services.scope.write() as scope:

@@ -21,7 +21,7 @@ from chapkit.job.hub import JobHub
 from chapkit.job.janitor import JobJanitor
 from chapkit.job.logs import listening_to_logging
 from chapkit.job.models import Job, JobAttempt, JobEvent, JobOwner
-from chapkit.job.news import notices_for
+from chapkit.job.notices import notices_for
 from chapkit.job.overview import JobCheck, describe_jobs
 from chapkit.job.ports import JobHandlers
 from chapkit.job.pressure import QueuePressure

@@ -7,13 +7,13 @@ the events without a gap.
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from pydantic_core import to_json
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from chapkit.core.direct import Direct, Row
+from chapkit.core.direct import Direct, DirectSession, Row, is_on_sqlite
 from chapkit.core.ids import ULID
 from chapkit.job import statements
 from chapkit.job.claims import Fence, Report
@@ -28,7 +28,7 @@ _SUSPECT_PAUSE = timedelta(seconds=10)
 class JobLedger:
     """Writes the steps of jobs in the transaction of a session."""
 
-    def __init__(self, session: AsyncSession, now: datetime) -> None:
+    def __init__(self, session: DirectSession, now: datetime) -> None:
         self.session = session
         self.now = now
         self._gathers = False
@@ -114,7 +114,7 @@ class JobLedger:
         What ran while the whole service died is suspect: it may have been the cause.
         """
         columns = (JOBS.c.id, JOBS.c.attempt, JOBS.c.owner, JOBS.c.status)
-        held = await self.session.execute(select(*columns).where(statements.HELD, whose).with_for_update())
+        held = await self._orm.execute(select(*columns).where(statements.HELD, whose).with_for_update())
         changed: list[ULID] = []
         for job_id, attempt, owner, status in held.all():
             values = {
@@ -142,7 +142,7 @@ class JobLedger:
     async def restart(self, job_id: ULID, payload: bytes | None = None) -> Row | None:
         """Let a job that has failed, or was canceled, wait as if it were new; `None` where that cannot be."""
         columns = (JOBS.c.artifact_id, JOBS.c.deadline, JOBS.c.submitted_at)
-        row = (await self.session.execute(select(*columns).where(JOBS.c.id == job_id).with_for_update())).one_or_none()
+        row = (await self._orm.execute(select(*columns).where(JOBS.c.id == job_id).with_for_update())).one_or_none()
         if row is None:
             return None
         values = {
@@ -164,8 +164,12 @@ class JobLedger:
         await self._add(statements.INSERT_EVENT, *events)
 
     @property
+    def _orm(self) -> AsyncSession:
+        return cast("AsyncSession", self.session)
+
+    @property
     def _insert_once(self) -> Any:
-        if self.session.get_bind().dialect.name == "sqlite":
+        if is_on_sqlite(self.session):
             return statements.INSERT_KEYED_ON_SQLITE
         return statements.INSERT_KEYED_ON_POSTGRESQL
 

@@ -1,7 +1,7 @@
 """How an attempt is written down: everything in one transaction, or nothing."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from pydantic_core import to_json
@@ -26,7 +26,7 @@ _PASSING = (UnavailableError, ConnectionError)
 _PATIENCE = 600.0
 """Seconds to try again what others have a part in; the bare status is tried until it is written."""
 
-_Writing = Callable[[Sequence[Report]], Awaitable[None]]
+_Writing = Callable[[list[Report]], Awaitable[None]]
 
 
 class Recorder:
@@ -101,14 +101,19 @@ class Recorder:
     async def _end(self, context: JobContext, ending: Ending, result: object = None) -> None:
         text = None if result is None else to_json(result)
 
-        async def write(reports: Sequence[Report]) -> None:
+        async def write(reports: list[Report]) -> None:
             measured = replace(ending, usage=context.usage)
-            await self._desk.write(Entry(context.claim.fence, measured, reports, text))
+            try:
+                await self._desk.write(Entry(context.claim.fence, measured, reports, text))
+            except StaleAttemptError:
+                # What it told is written all the same, unless the job is another attempt's.
+                reports.clear()
+                raise
 
         await self._persist(context, write)
 
     async def _end_with(self, context: JobContext, ending: Ending, record: Recording) -> None:
-        async def write(reports: Sequence[Report]) -> None:
+        async def write(reports: list[Report]) -> None:
             async with self._runtime.services.scope.write() as scope:
                 ledger = self._ledger(scope)
                 await Entry(context.claim.fence, replace(ending, usage=context.usage), reports).write(ledger)

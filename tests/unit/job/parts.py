@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
+from sqlalchemy import select
+
 from chapkit.core.database import Database
 from chapkit.core.ids import ULID
 from chapkit.core.services import Scope, Services
@@ -17,7 +19,9 @@ from chapkit.job.claims import Claim
 from chapkit.job.context import JobContext
 from chapkit.job.engine import JobEngine
 from chapkit.job.feature import JobFeature
+from chapkit.job.policies import Retry
 from chapkit.job.ports import JobHandler, JobHandlers, JobOutcome
+from chapkit.job.rows import JOBS
 from chapkit.job.runtime import JobRuntime
 from chapkit.job.schemas import JobRecord, JobSpec, JobStatus
 from chapkit.job.service import JobService
@@ -80,6 +84,8 @@ class Scripted(JobHandler):
 
     body: Callable[[JobContext], Awaitable[JobOutcome]]
     failure: Callable[[Scope, BaseException], Awaitable[None]] | None = None
+    retry: Retry | None = None
+    timeout: float | None = None
 
     async def execute(self, context: JobContext) -> JobOutcome:
         return await self.body(context)
@@ -87,6 +93,50 @@ class Scripted(JobHandler):
     async def on_failure(self, scope: Scope, context: JobContext, error: BaseException) -> None:
         if self.failure is not None:
             await self.failure(scope, error)
+
+
+@dataclass
+class Failing(JobHandler):
+    """Raises one error after the other; `None`, and the end of them, stand for an attempt that does what it should."""
+
+    name: ClassVar[str] = "test.failing"
+
+    errors: list[BaseException | None] = field(default_factory=list[BaseException | None])
+    retry: Retry | None = None
+    diagnoses: int = 0
+
+    async def execute(self, context: JobContext) -> JobOutcome:
+        error = self.errors.pop(0) if self.errors else None
+        if error is not None:
+            raise error
+        return JobOutcome(result=context.payload)
+
+    async def on_failure(self, scope: Scope, context: JobContext, error: BaseException) -> None:
+        self.diagnoses += 1
+
+
+@dataclass
+class Crowd(JobHandler):
+    """Counts how many of its jobs run at once, and in which order they began; each waits until it is let go."""
+
+    name: ClassVar[str] = "test.crowd"
+
+    runs: list[JobContext] = field(default_factory=list[JobContext])
+    order: list[ULID] = field(default_factory=list[ULID])
+    most: int = 0
+    go: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def execute(self, context: JobContext) -> JobOutcome:
+        self.runs.append(context)
+        self.order.append(context.job_id)
+        self.most = max(self.most, len(self.runs))
+        try:
+            await self.go.wait()
+            # Others get the time to come in, if they can.
+            await asyncio.sleep(0.005)
+        finally:
+            self.runs.remove(context)
+        return JobOutcome()
 
 
 @dataclass
@@ -128,6 +178,32 @@ class JobSystem:
         async with self.services.scope.write() as scope:
             return await self.jobs.submit(JobSpec(handler=handler, payload=payload or {}, **options), scope)
 
+    async def pass_time(self, clock: SteppedClock, seconds: float) -> None:
+        """Move the clock and let the engine see it."""
+        clock.move(seconds)
+        self.runtime.dispatcher.wake()
+
+    async def becomes(self, job_id: ULID, status: JobStatus, attempt: int | None = None) -> JobRecord:
+        """Wait until the job stands there, after so many attempts."""
+        with self.runtime.hub.watching(job_id) as watcher:
+            async with asyncio.timeout(PATIENCE):
+                while True:
+                    record = await self.jobs.get(job_id)
+                    if record.status is status and attempt in (None, record.attempt):
+                        return record
+                    await watcher.wait(0.5)
+
+    async def outcomes(self, job_id: ULID) -> list[str | None]:
+        """Return how the attempts at the job have ended."""
+        return [attempt.outcome for attempt in await self.jobs.list_attempts(job_id)]
+
+    async def counters(self, job_id: ULID) -> tuple[int, int, int]:
+        """Return failures, crashes and suspicions of the job."""
+        columns = (JOBS.c.failures, JOBS.c.crashes, JOBS.c.suspicions)
+        async with self.services.scope.read() as scope:
+            failures, crashes, suspicions = (await scope.session.execute(select(*columns).where(JOBS.c.id == job_id))).one()
+        return failures, crashes, suspicions
+
     async def finished(self, job_id: ULID) -> JobRecord:
         record = await self.jobs.wait_until_final(job_id, PATIENCE)
         assert record.status.is_final, record
@@ -163,6 +239,13 @@ async def claim_jobs(system: JobSystem, owner: str = "A" * 26, number: int = 1, 
     async with system.services.scope.write() as scope:
         claims = JobClaims(scope.session, system.runtime.clock.now(), system.runtime.handlers.claim_statements)
         return await claims.claim(wanted.pop("queue", Queue()), Wanted(owner, number, **wanted))
+
+
+async def eventually(check: Callable[[], bool]) -> None:
+    """Wait until something that nobody tells of is so."""
+    async with asyncio.timeout(PATIENCE):
+        while not check():
+            await asyncio.sleep(0.002)
 
 
 async def happens(event: asyncio.Event | threading.Event) -> None:

@@ -7,11 +7,14 @@ from chapkit.core.database import Database
 from chapkit.core.errors import ConflictError
 from chapkit.core.ids import ULID
 from chapkit.job.context import JobContext
-from chapkit.job.errors import JobNotFoundError
+from chapkit.job.endings import canceled
+from chapkit.job.errors import JobNotFoundError, StaleAttemptError
+from chapkit.job.executors.user_code import UserCode
 from chapkit.job.ports import JobOutcome
+from chapkit.job.recording import Recorder
 from chapkit.job.rows import JOBS
 from chapkit.job.schemas import JobStatus
-from tests.unit.job.parts import Double, Held, Scripted, Threaded, happens, job_system
+from tests.unit.job.parts import Double, Held, Scripted, Threaded, claim_jobs, happens, job_system
 
 pytestmark = pytest.mark.anyio
 
@@ -120,6 +123,25 @@ async def test_a_request_in_the_last_moment_wins_over_the_result(database: Datab
     async with job_system(database, Scripted(body)) as system:
         job = await system.submit("test.scripted")
         assert (await system.finished(job.id)).status is JobStatus.CANCELED
+
+
+async def test_what_a_job_told_is_written_once_when_a_request_comes_in_the_last_moment(database: Database) -> None:
+    async with job_system(database, Double(), start=False) as system:
+        job = await system.submit("test.double")
+        [claim] = await claim_jobs(system)
+        context = JobContext(claim, system.services, UserCode())
+        context.log("nearly done")
+        await system.jobs.cancel(job.id)
+        recorder = Recorder(system.runtime)
+        with pytest.raises(StaleAttemptError):
+            await recorder.completed(context, JobOutcome(result=1))
+        await recorder.stopped(context, canceled(claim))
+        events = await system.jobs.list_events(job.id)
+        assert [event.number for event in events] == list(range(1, len(events) + 1))
+        assert [event.data["message"] for event in events if event.kind == "log"] == [
+            "The job was asked to stop",
+            "nearly done",
+        ]
 
 
 async def test_deleting_stops_a_running_job_first(database: Database) -> None:

@@ -158,4 +158,4 @@ def test_values_that_make_no_sense_are_refused(name: str, value: object) -> None
     with pytest.raises(ConfigurationError, match=name) as refused:
         Retry(**{name: value})  # type: ignore[arg-type]
     assert refused.value.code == "retry-policy-invalid"
-    assert refused.value.extra["field"] == name
+    assert refused.value.extensions["field"] == name

@@ -80,12 +80,17 @@ class Child:
         self._killer: threading.Timer | None = None
         self._call: Call | None = None
         self._before: Used | None = None
+        self._reason: Exception | None = None
         threading.Thread(target=self._keep, name="chapkit-child", daemon=True).start()
 
     def submit(self, call: Call) -> None:
         """Let the child answer a call, after those before it."""
         self.calls += 1
-        self._orders.put(call)
+        with self._lock:
+            if self._reason is None:
+                self._orders.put(call)
+                return
+        call.fail(self._reason)
 
     def stop(self) -> None:
         """Ask the child to end and kill it a moment later, with all that it has started."""
@@ -121,17 +126,30 @@ class Child:
     def _keep(self) -> None:
         problem: Exception | None = None
         try:
-            channel = self._start()
-            while (call := self._orders.get()) is not None and self.is_usable:
-                self._call = call
-                self._perform(channel, call)
-                self._call = None
+            self._answer_calls(self._start())
         except ChannelClosedError:
             pass
         except Exception as error:
             problem = error
-        code = self._end(patience=_EXIT_PATIENCE if self.is_usable else 0.0)
-        reason = problem or died(code, self._limits, is_started=self._is_started)
+        try:
+            code = self._end(patience=_EXIT_PATIENCE if self.is_usable else 0.0)
+            reason = problem or died(code, self._limits, is_started=self._is_started)
+        except Exception as error:
+            reason = error
+        self._dismiss(reason)
+
+    def _answer_calls(self, channel: Channel) -> None:
+        while (call := self._orders.get()) is not None:
+            self._call = call
+            if not self.is_usable:
+                return
+            self._perform(channel, call)
+            self._call = None
+
+    def _dismiss(self, reason: Exception) -> None:
+        """Answer all who still wait, now that the child is gone."""
+        with self._lock:
+            self._reason = reason
         if self._call is not None:
             self._call.fail(reason)
         while not self._orders.empty():

@@ -11,6 +11,8 @@ from chapkit.core.errors import ConfigurationError
 from chapkit.core.logging import configure_logging
 from chapkit.job.claims import Usage
 from chapkit.job.errors import ProcessDiedError
+from chapkit.job.executors.keeper import Call, Child, NotTakenError
+from chapkit.job.executors.limits import ProcessLimits
 from chapkit.job.executors.process import ProcessExecutor
 from chapkit.job.executors.process_errors import ArgumentsNotPicklableError, ResultNotPicklableError
 from chapkit.job.executors.user_code import UserCode
@@ -204,6 +206,16 @@ async def test_a_child_that_cannot_be_started_is_an_error_of_the_call(monkeypatc
     with pytest.raises(BlockingIOError, match="no more"):
         await executor.run(work.add, 1)
     await executor.close()
+
+
+async def test_a_call_that_comes_as_the_child_ends_is_answered() -> None:
+    child = Child(ProcessLimits())
+    child.kill()
+    late = [Call(work.pid), Call(work.pid)]
+    child.submit(late[0])
+    await asyncio.wrap_future(child.ended)
+    child.submit(late[1])
+    assert [type(call.outcome.exception()) for call in late] == [NotTakenError] * 2
 
 
 @pytest.mark.parametrize("numbers", [{"limit": 0}, {"calls_per_child": 0}])
