@@ -116,13 +116,13 @@ async def test_the_pauses_grow(database: Database) -> None:
 
 
 async def test_a_job_that_comes_back_at_once_is_run_as_often_as_it_was_claimed(database: Database) -> None:
-    async with job_system(database, Failing([OSError()] * 29, Retry(attempts=30, initial=0))) as system:
+    async with job_system(database, Failing([OSError()] * 14, Retry(attempts=15, initial=0))) as system:
         job = await system.submit("test.failing")
         while not (await system.jobs.get(job.id)).status.is_final:
             # The engine may claim it before it has quite done with the attempt before.
             system.runtime.dispatcher.wake()
             await asyncio.sleep(0)
-        assert await system.outcomes(job.id) == ["failed"] * 29 + ["completed"]
+        assert await system.outcomes(job.id) == ["failed"] * 14 + ["completed"]
         await eventually(lambda: system.engine.running == 0)
 
 

@@ -147,10 +147,10 @@ async def test_a_thread_that_answers_ends_canceled(database: Database) -> None:
 
 async def test_a_job_that_is_canceled_after_its_time_was_over_ends_canceled(database: Database) -> None:
     threaded = Threaded()
-    async with job_system(database, threaded) as system:
+    async with job_system(database, threaded, clock=SteppedClock()) as system:
         job = await system.submit("test.threaded", timeout=0.05, total_timeout=0.1)
         await happens(threaded.begun)
-        [run] = [run for run in system.engine._runs.values()]
+        [run] = system.engine._runs.values()
         await eventually(lambda: run.context.cancel_requested)
         await system.jobs.cancel(job.id)
         threaded.go.set()
@@ -169,20 +169,24 @@ async def test_a_job_that_does_not_stop_can_still_be_deleted_when_it_is_left_to_
 
 
 async def test_the_whole_time_ends_a_running_job_for_good(database: Database) -> None:
-    async with job_system(database, Held()) as system:
-        job = await system.submit("test.held", total_timeout=0.2, retry=_AT_ONCE)
+    async with job_system(database, Held(), clock=SteppedClock()) as system:
+        job = await system.submit("test.held", total_timeout=0.05, retry=_AT_ONCE)
         record = await system.finished(job.id)
         assert (record.status, record.error_code, record.attempt) == (JobStatus.FAILED, "job-deadline-passed", 1)
         assert await system.outcomes(job.id) == ["timed-out"]
 
 
 async def test_the_first_limit_that_is_reached_counts(database: Database) -> None:
-    threaded = Threaded()
-    async with job_system(database, threaded) as system:
-        job = await system.submit("test.threaded", timeout=0.02, total_timeout=0.1)
-        await happens(threaded.begun)
-        await asyncio.to_thread(threaded.go.wait, 0.2)
-        threaded.go.set()
+    async def body(context: JobContext) -> JobOutcome:
+        try:
+            await asyncio.sleep(PATIENCE)
+        except asyncio.CancelledError:
+            await asyncio.sleep(0.1)
+        return JobOutcome()
+
+    # The clock stands still, so that the times begin with the attempt.
+    async with job_system(database, Scripted(body), clock=SteppedClock()) as system:
+        job = await system.submit("test.scripted", timeout=0.02, total_timeout=0.05)
         assert (await system.finished(job.id)).error_code == "job-timed-out"
 
 

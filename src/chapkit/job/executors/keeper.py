@@ -234,6 +234,10 @@ class Child:
                 self._killer.cancel()
             self._signal(signal.SIGKILL)
         code = None if self._process is None else self._wait_for_exit(None)
+        with self._lock:
+            if self._process is not None and code is not None:
+                self._process.close()
+            self._process = None
         if self._group is not None:
             self._group.end()
         for end in (self._channel, self._control):

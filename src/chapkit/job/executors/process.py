@@ -76,7 +76,6 @@ class ProcessExecutor:
         Args:
             function: Must be importable in a fresh process.
             args: Sent to the child as pickles, as is the result.
-            kwargs: Likewise.
             job: What `current_job()` stands for in the child.
             on_usage: Told what the call has used, as far as that is known.
 

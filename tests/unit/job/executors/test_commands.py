@@ -52,6 +52,7 @@ async def test_a_program_reads_what_it_is_given() -> None:
     assert result.stdout.encode() == data
     assert (await run_command(Command(["true"], stdin=data))).exit_code == 0
     assert (await run_command(Command("exec <&-; sleep 0.1", stdin=data))).exit_code == 0
+    assert (await run_command(Command(["sleep", "0.1"], stdin=data))).exit_code == 0
     assert (await run_command(Command(["cat"], stdin=b""))).stdout == ""
     assert (await run_command(Command(["cat"]))).stdout == ""
 

@@ -3,6 +3,7 @@ import functools
 import os
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -14,7 +15,11 @@ from chapkit.job.errors import ProcessDiedError
 from chapkit.job.executors.keeper import Call, Child, NotTakenError
 from chapkit.job.executors.limits import ProcessLimits
 from chapkit.job.executors.process import ProcessExecutor
-from chapkit.job.executors.process_errors import ArgumentsNotPicklableError, ResultNotPicklableError
+from chapkit.job.executors.process_errors import (
+    ArgumentsNotPicklableError,
+    ResultNotPicklableError,
+    ResultNotReadableError,
+)
 from chapkit.job.executors.user_code import UserCode
 from tests.unit.job.executors import work
 from tests.unit.job.executors.watching import SeenJob, comes_true, is_alive, processes_of
@@ -149,6 +154,8 @@ async def test_what_cannot_be_sent_is_refused_by_name_and_harms_nothing(processe
     with pytest.raises(ValueError, match="not in this process") as caught:
         await processes.run(work.same, work.ParentTrap())
     assert "_only_in" in str(caught.value.__cause__)
+    with pytest.raises(ResultNotReadableError, match="not in this process"):
+        await processes.run(work.make_trap)
     assert await processes.run(work.add, 1, 2) == 3
 
 
@@ -167,7 +174,40 @@ async def test_a_child_that_was_killed_while_it_waited_is_replaced(processes: Pr
     first = await processes.run(work.pid)
     os.kill(first, 9)
     await comes_true(lambda: not is_alive(first))
+    second = await processes.run(work.pid)
+    assert second != first
+    processes._idle[0].kill()
+    assert await processes.run(work.pid) != second
+
+
+async def test_a_child_that_somebody_else_has_waited_for_is_replaced(processes: ProcessExecutor) -> None:
+    first = await processes.run(work.pid)
+    os.kill(first, 9)
+    os.waitpid(first, 0)
     assert await processes.run(work.pid) != first
+
+
+async def test_a_copy_of_the_process_leaves_the_children_alone(processes: ProcessExecutor) -> None:
+    first = await processes.run(work.pid)
+    # What a process that was forked off sees.
+    processes._process_id += 1
+    processes._kill_all()
+    assert await processes.run(work.pid) == first
+    processes._process_id -= 1
+
+
+async def test_a_call_is_answered_whatever_goes_wrong_at_the_end(
+    processes: ProcessExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end = Child._end
+
+    def fail(child: Child, patience: float) -> None:
+        end(child, patience)
+        raise OSError("no")
+
+    monkeypatch.setattr(Child, "_end", fail)
+    with pytest.raises(OSError, match="no"):
+        await processes.run(os._exit, 3)
 
 
 async def test_closing_ends_all_children_and_a_later_call_starts_anew(tmp_path: Path) -> None:
@@ -218,8 +258,17 @@ async def test_a_call_that_comes_as_the_child_ends_is_answered() -> None:
     assert [type(call.outcome.exception()) for call in late] == [NotTakenError] * 2
 
 
+async def test_a_child_that_had_no_memory_gets_no_other_call() -> None:
+    child = Child(ProcessLimits())
+    calls = [Call(work.fail, (MemoryError(),)), Call(work.pid)]
+    for call in calls:
+        child.submit(call)
+    await asyncio.wrap_future(child.ended)
+    assert [type(call.outcome.exception()) for call in calls] == [MemoryError, NotTakenError]
+
+
 @pytest.mark.parametrize("numbers", [{"limit": 0}, {"calls_per_child": 0}])
-def test_numbers_that_leave_nothing_are_refused(numbers: dict[str, int]) -> None:
+def test_numbers_that_leave_nothing_are_refused(numbers: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError) as caught:
         ProcessExecutor(**numbers)
     assert caught.value.code == "process-limits-invalid"

@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import threading
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -16,6 +16,7 @@ from chapkit.job.executors import child
 from chapkit.job.executors.channel import Channel, ChannelClosedError, UnreadableError, UnsendableError
 from chapkit.job.executors.child import CallServer, ChildJob, Request, Setup, run_child, watch_parent
 from chapkit.job.executors.limits import ProcessLimits
+from chapkit.job.executors.raised import ChildError, Raised
 from tests.unit.job.executors import work
 
 
@@ -29,7 +30,7 @@ class Reports:
     def ask(self, function: Any, *args: Any, job: tuple[str, int] | None = None, **kwargs: Any) -> list[Any]:
         """Return all messages of one call."""
         self.channel.send(Request(function, args, kwargs, job))
-        messages = []
+        messages: list[Any] = []
         while not messages or messages[-1][0] not in (child.RETURNED, child.RAISED):
             messages.append(self.channel.receive())
         return messages
@@ -81,6 +82,20 @@ def test_an_error_and_a_result_that_cannot_travel_are_told(reports: Reports) -> 
     assert "cannot be sent back" in reports.ask(work.lock)[-1][1].message
 
 
+@pytest.mark.parametrize(
+    ("error", "travels"),
+    [(KeyError("a"), True), (work.Own(1, "b"), True), (work.conflict(), True), (work.Locked(), False)],
+)
+def test_an_error_is_pickled_if_it_stays_the_same(error: Exception, travels: bool) -> None:
+    again = Raised.of(error).error()
+    assert (type(again) is type(error)) is travels
+    assert isinstance(again, ChildError) is not travels
+
+
+def test_an_error_without_a_text_is_told_by_its_name() -> None:
+    assert Raised.of(work.unspeakable()).message == "(its text cannot be made: ValueError)"
+
+
 def test_a_job_that_is_asked_to_stop_knows() -> None:
     told: list[Any] = []
     job = ChildJob(ULID(), 1, lambda *message: told.append(message))
@@ -113,7 +128,7 @@ def _as_child(monkeypatch: pytest.MonkeyPatch) -> Generator[tuple[Connection, Co
     done: list[Any] = []
     monkeypatch.setattr(os, "setpgid", lambda *numbers: done.append(numbers))
     monkeypatch.setattr(os, "register_at_fork", lambda **hooks: done.append(hooks))
-    monkeypatch.setattr(child.signal, "signal", lambda *numbers: done.append(numbers))
+    monkeypatch.setattr("signal.signal", lambda *numbers: done.append(numbers))
     monkeypatch.setattr(child, "watch_parent", lambda *args: None)
     ours, theirs = multiprocessing.Pipe()
     told, control = multiprocessing.Pipe(duplex=False)
@@ -126,7 +141,7 @@ def test_a_child_joins_its_group_and_answers(monkeypatch: pytest.MonkeyPatch, lo
     with _as_child(monkeypatch) as (ours, theirs, told, done):
         channel = Channel(ours)
         channel.send(Request(work.add, (1, 2), {}, None))
-        ours_end = threading.Thread(target=lambda: (_receive(channel, 3), ours.close()))
+        ours_end = threading.Thread(target=_receive, args=(channel, 3))
         ours_end.start()
         run_child(theirs, told, Setup(os.getppid(), 7, ProcessLimits(), logs_alike))
         ours_end.join(10)
@@ -142,7 +157,7 @@ def test_a_child_whose_parent_has_gone_already_ends(monkeypatch: pytest.MonkeyPa
 
 def test_a_message_that_breaks_off_leaves_no_trace() -> None:
     one, other = Reports._pair()
-    threading.Thread(target=lambda: (_refused(one, [b"x" * 3_000_000, work.lock()]), one.send("next"))).start()
+    threading.Thread(target=_send_all, args=(one, [b"x" * 3_000_000, work.lock()], "next")).start()
     assert other.receive() == "next"
     one.close()
     other.close()
@@ -150,7 +165,7 @@ def test_a_message_that_breaks_off_leaves_no_trace() -> None:
 
 def test_a_message_that_cannot_be_read_does_not_spoil_the_next() -> None:
     one, other = Reports._pair()
-    threading.Thread(target=lambda: (one.send([work.Trap(), b"x" * 3_000_000]), one.send("next"))).start()
+    threading.Thread(target=_send_all, args=(one, [work.Trap(), b"x" * 3_000_000], "next")).start()
     with pytest.raises(UnreadableError, match="sprung"):
         other.receive()
     assert other.receive() == "next"
@@ -159,16 +174,20 @@ def test_a_message_that_cannot_be_read_does_not_spoil_the_next() -> None:
         other.receive()
     with pytest.raises(ChannelClosedError):
         other.send("more")
+    with pytest.raises(ChannelClosedError):
+        other.send(b"x" * 5_000_000)
     other.close()
     with pytest.raises(ChannelClosedError):
         other.has_message(0)
 
 
-def _refused(channel: Channel, message: Any) -> None:
-    with pytest.raises(UnsendableError, match="lock"):
-        channel.send(message)
+def _send_all(channel: Channel, *messages: Any) -> None:
+    for message in messages:
+        with suppress(UnsendableError):
+            channel.send(message)
 
 
 def _receive(channel: Channel, count: int) -> None:
     for _ in range(count):
         channel.receive()
+    channel.close()

@@ -245,6 +245,10 @@ def lock() -> Any:
     return threading.Lock()
 
 
+def make_trap() -> ParentTrap:
+    return ParentTrap()
+
+
 def _spring() -> None:
     raise ValueError("sprung")
 
