@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-all check bench format clean
+.PHONY: help install run test test-all check bench faults demo-kill format clean
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -38,6 +38,12 @@ check: $(INSTALLED) ## Check format, style, types, layers, dependencies and dead
 
 bench: $(INSTALLED) ## Measure against a hand-written application (see docs/benchmarks.md)
 	$(BIN)/python -m bench
+
+faults: $(INSTALLED) ## Kill processes at every named point (KILLS=10000, DATABASE= URL of a PostgreSQL server; see docs/faults.md)
+	@$(BIN)/python -m tests.faults --kills $(or $(KILLS),10000) $(if $(DATABASE),--database $(DATABASE))
+
+demo-kill: $(INSTALLED) ## Kill a service again and again while it has 200 jobs to do (DATABASE= URL of an empty database)
+	@$(BIN)/python -m examples.demo_kill $(if $(DATABASE),--database $(DATABASE))
 
 format: $(INSTALLED) ## Format the code
 	$(BIN)/ruff format .

@@ -75,7 +75,7 @@ def submit_all(service: Service, jobs: int, seconds: float, accepted: dict[str, 
             body = {"config_id": config["id"], "data": FRAME}
             answer = service.submit("/api/v1/ml/$train", key, json=body)
         else:
-            answer = service.submit(f"/work/{kind}", key, params={"number": number})
+            answer = service.submit(f"/chores/{kind}", key, params={"number": number})
         accepted[answer["job_id"]] = answer["artifact_id"]
         time.sleep(0.6 * seconds / jobs)
 

@@ -78,7 +78,7 @@ class ProcessHandler(WorkHandler):
 
 @dataclass(frozen=True)
 class WorkFeature(Feature):
-    """Brings the handlers, and `POST /work/{name}`."""
+    """Brings the handlers, and `POST /chores/{name}`."""
 
     kind: ClassVar[str] = "work"
 
@@ -95,7 +95,7 @@ class WorkFeature(Feature):
             # Committed before it leaves.
             return {"job_id": job.id, "artifact_id": job.artifact_id}
 
-        router.add_api_route("/work/{name}", submit, methods=["POST"], status_code=202)
+        router.add_api_route("/chores/{name}", submit, methods=["POST"], status_code=202)
         yield router
 
 

@@ -141,9 +141,7 @@ def _print_ledger(total: Tally, seconds: float) -> None:
     points = Counter(point for point, _ in total.struck.elements())
     recovery = sum(number for point, number in points.items() if point.startswith("job.recovery."))
     print(f"\n{total.kills} kills in {seconds:.0f} s: {_list(signals)}")
-    print(
-        f"at {len(POINTS.keys() & points.keys())} of {len(POINTS)} points; {recovery} of them while others were recovered"
-    )
+    print(f"at {len(POINTS.keys() & points.keys())} of {len(POINTS)} points; {recovery} while others were recovered")
     print(f"{len(total.accepted)} accepted jobs; attempts: {_list(total.outcomes)}")
     print(f"{len(total.problems)} violations")
     for problem in total.problems[:50]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from tests.faults.jobs import HANDLERS, TRAIN, ForgottenWork, training_body
 
 TIMEOUT = 15.0
-_PAUSE = 0.03
+_PAUSE = 0.06
 _NAMES = [handler.name for handler in HANDLERS if handler is not ForgottenWork]
 _LATER = frozenset({429, 503})
 

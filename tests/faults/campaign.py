@@ -15,12 +15,12 @@ from tests.faults.points import POINTS, Road
 from tests.faults.strikes import Strike
 
 PROCESSES = 3
-REACH_SECONDS = 6.0
+REACH_SECONDS = 15.0
 """How long a process may take to come to its point; then it is killed where it is."""
-STOP_SECONDS = 20.0
-QUIET_SECONDS = 60.0
+STOP_SECONDS = 30.0
+QUIET_SECONDS = 120.0
 ANYWHERE = "anywhere"
-LONG_STOP = 2.0
+LONG_STOP = 2.5
 """Seconds after which others take a stopped process for dead, by their swift clock."""
 _MOST_TRIES = 3
 _SHORT_STOPS = (0.02, 0.05, 0.2)
@@ -106,7 +106,7 @@ class Campaign:
     def _begin(self, plan: Plan) -> None:
         place, strike, road = POINTS.get(plan.point), None, Road.WORK
         if place is not None:
-            strike = Strike(plan.point, self._chance.randint(1, place.deepest), plan.signal)
+            strike = Strike(plan.point, self._depth(place.deepest), plan.signal)
             road = place.road
         power = plan.point.startswith(SYNC) or self._chance.random() < _POWER
         order = Order(road, seed=self._chance.getrandbits(32), power=power, strike=strike)
@@ -115,6 +115,10 @@ class Campaign:
             self._later(life, self._chance.uniform(0.0, 0.4), self._hit)
         self._lives.add(life)
         self._selector.register(life.child.line, selectors.EVENT_READ, life)
+
+    def _depth(self, deepest: int) -> int:
+        # Early ones more often: they take less time.
+        return 1 + int(deepest * self._chance.random() ** 2)
 
     def _hear(self) -> None:
         for key, _ in self._selector.select(_TICK):

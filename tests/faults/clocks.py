@@ -3,7 +3,7 @@
 import time
 from datetime import UTC, datetime
 
-SPEED = 30.0
+SPEED = 20.0
 
 
 class SwiftClock:

@@ -35,7 +35,8 @@ async def drive(services: Services, order: Order, say: Say) -> None:
     by = "" if order.strike is None else POINTS[order.strike.point].by
     with suppress(asyncio.CancelledError):
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(Tidier(services, chance, 0.0 if by == TIDY else 0.15).run())
+            if by == TIDY or order.strike is None:
+                tasks.create_task(Tidier(services, chance).run())
             tasks.create_task(recover_swiftly(services))
             while True:
                 if await count_open(services) < ENOUGH:

@@ -14,7 +14,7 @@ from tests.faults.orders import Order
 
 ROOT = Path(__file__).parents[2]
 _START_SECONDS = 60
-_PATIENCE = 60
+_PATIENCE = 120
 
 
 @dataclass

@@ -43,8 +43,8 @@ POINTS: Mapping[str, Place] = {
     "test.begun": Place(deepest=4),
     "test.worked": Place(deepest=4),
     # Units of work.
-    "scope.before-commit": Place(deepest=30, holds=True),
-    "scope.after-commit": Place(deepest=30),
+    "scope.before-commit": Place(deepest=15, holds=True),
+    "scope.after-commit": Place(deepest=15),
     # The life of a job.
     "job.submit.before-commit": Place(deepest=5, holds=True),
     "job.submit.after-commit": Place(deepest=5),

@@ -10,7 +10,7 @@ from tests.faults.plans import SIGNALS
 SEED = 20260102
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_a_database_that_was_struck_while_it_was_opened_is_whole_for_the_next_process(
     database_url: str, tmp_path: Path
 ) -> None:

@@ -1,5 +1,4 @@
 import re
-from collections import Counter
 from pathlib import Path
 
 import chapkit
@@ -21,11 +20,6 @@ def test_every_point_is_named_where_it_is_reached() -> None:
     # A name that is made at run time could not be compared with the table.
     texts = [path.read_text(encoding="utf-8") for path in SOURCES]
     assert [len(_named(text)) for text in texts] == [len(_called(text)) for text in texts]
-
-
-def test_no_point_has_two_places() -> None:
-    found = Counter(name for path in SOURCES for name in _named(path.read_text(encoding="utf-8")))
-    assert [name for name, number in found.items() if number > 1] == []
 
 
 def test_there_are_points_enough() -> None:

@@ -31,16 +31,16 @@ from tests.faults.jobs import LARGE, POOL, FailingWork, ForgottenWork, pool_cont
 
 _AGE = timedelta(hours=2)
 _YEARS = timedelta(days=1000)
-_RECOVER_EVERY = 0.1
+_RECOVER_EVERY = 0.15
+_PAUSE = 0.01
 
 
 class Tidier:
     """Leaves behind what has to be cleared away, and clears it away."""
 
-    def __init__(self, services: Services, chance: random.Random, pause: float) -> None:
+    def __init__(self, services: Services, chance: random.Random) -> None:
         self._services = services
         self._chance = chance
-        self._pause = pause
         self._storage = services.get(ContentStorage)
         self._sweeper = BlobSweeper(services, self._storage, services.get(BlobReferences).queries)
         self._janitor = JobJanitor(services, SystemClock(), Retention(age=timedelta(days=300), count=None))
@@ -49,7 +49,7 @@ class Tidier:
         """Do it all until cancelled."""
         database = self._services.get(Database)
         while True:
-            await asyncio.sleep(self._chance.random() * self._pause)
+            await asyncio.sleep(self._chance.random() * _PAUSE)
             await self._leave_orphans()
             await self._sweeper.sweep()
             await self._age_a_job()

@@ -25,6 +25,8 @@ from chapkit.web.feature import CrudPermissions, Feature
 if TYPE_CHECKING:
     from chapkit.artifact.hierarchy import ArtifactHierarchy
     from chapkit.data.frame import DataFrame
+    from chapkit.job.executors.limits import ProcessLimits
+    from chapkit.job.policies import Retry
     from chapkit.job.retention import Retention
     from chapkit.ml.runner import ModelRunner
 
@@ -176,20 +178,20 @@ class ServiceBuilder:
         tags: Sequence[str] = ("Jobs",),
         max_concurrency: int | None = None,
         shutdown_timeout: float = 10.0,
+        process_limits: "ProcessLimits | None" = None,
     ) -> Self:
-        """Run jobs that survive the process.
+        """Run jobs that survive the process; `max_concurrency` is the former name of `workers`.
 
         Args:
             workers: Jobs that run at once in this process, 4 if left out; 0 where `chapkit worker` runs them.
             queues: Queues beside `default`, each with the number of its jobs that may run at once in all processes.
             max_waiting: Jobs that may wait in one queue; further ones are refused with 429.
             retention: How long jobs are kept that have ended; 90 days and 100,000 jobs, if left out.
-            prefix: Where the routes are.
-            tags: Under which they stand in the API's description.
-            max_concurrency: The name of `workers` in earlier releases.
             shutdown_timeout: Seconds that running jobs get to end before they are put back.
+            process_limits: Memory and processor time that a child process of `executor="process"` may use.
         """
         from chapkit.job.engine import DEFAULT_SLOTS
+        from chapkit.job.executors.limits import ProcessLimits
         from chapkit.job.feature import JobFeature
         from chapkit.job.retention import Retention
 
@@ -202,14 +204,36 @@ class ServiceBuilder:
                 prefix=prefix,
                 tags=tuple(tags),
                 shutdown_timeout=shutdown_timeout,
+                process_limits=process_limits or ProcessLimits(),
             )
         )
 
-    def with_ml(self, runner: "ModelRunner", *, prefix: str = "/api/v1/ml", tags: Sequence[str] = ("ML",)) -> Self:
-        """Train and predict with this runner."""
+    def with_ml(
+        self,
+        runner: "ModelRunner",
+        *,
+        prefix: str = "/api/v1/ml",
+        tags: Sequence[str] = ("ML",),
+        retry: "Retry | None" = None,
+        timeout: float | None = None,
+        queue: str = "default",
+    ) -> Self:
+        """Train and predict with this runner.
+
+        Args:
+            runner: Functions or an object that train and predict.
+            prefix: Where the routes are.
+            tags: Under which they stand in the API's description.
+            retry: What happens after a failure; nothing, if left out.
+            timeout: Seconds that one attempt may take.
+            queue: Where the jobs wait, as `with_jobs(queues=...)` has it.
+        """
         from chapkit.ml.feature import MLFeature
 
-        return self.with_feature(MLFeature(runner, prefix=prefix, tags=tuple(tags), limits=run_limits(self.info)))
+        limits = run_limits(self.info)
+        return self.with_feature(
+            MLFeature(runner, prefix=prefix, tags=tuple(tags), limits=limits, retry=retry, timeout=timeout, queue=queue)
+        )
 
     def with_frame_type(
         self, kind: type[Any], from_frame: Callable[["DataFrame"], Any], to_frame: Callable[[Any], Any]

@@ -4,6 +4,7 @@ from typing import Any
 
 from starlette.types import ASGIApp
 
+from chapkit.core.children import refuse_in_child
 from chapkit.core.logging import configure_logging
 from chapkit.core.settings import Environment, ServerSettings
 
@@ -25,6 +26,7 @@ def run_app(
         app: The application, or `"module:attribute"`; more than one worker and `reload` need the latter.
         graceful_timeout: Seconds that open requests get to end once the service is asked to stop (10).
     """
+    refuse_in_child()
     # Lazy: only who serves needs the server.
     import uvicorn
 

@@ -14,6 +14,7 @@ from chapkit.job import statements
 from chapkit.job.claims import Claim
 from chapkit.job.ledger import JobLedger
 
+DEFAULT_QUEUE = "default"
 LEASE = timedelta(seconds=10)
 _SUSPECTS_AT_ONCE = 1
 _LOCK = Direct(
@@ -27,7 +28,7 @@ _LOCK = Direct(
 class Queue:
     """Where jobs wait in order."""
 
-    name: str = "default"
+    name: str = DEFAULT_QUEUE
     limit: int | None = None
     """How many of its jobs may run at once, in all processes together."""
 

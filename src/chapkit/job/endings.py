@@ -9,6 +9,7 @@ from chapkit.core.errors import ChapkitError
 from chapkit.core.ids import ULID
 from chapkit.job.claims import Claim, Usage, storable
 from chapkit.job.errors import JobDesertedError, JobTimeoutError, ProcessDiedError
+from chapkit.job.executors.raised import ChildTraceback
 from chapkit.job.schemas import JobStatus
 
 MOST_CRASHES = 3
@@ -120,10 +121,15 @@ def _told(claim: Claim, error: BaseException) -> Ending:
         outcome=Outcome.FAILED,
         error=describe(error),
         error_code=error.code if isinstance(error, ChapkitError) else FAILED,
-        error_traceback=storable("".join(traceback.format_exception(error))),
+        error_traceback=storable(_trace(error)),
         failures=claim.failures,
         crashes=claim.crashes,
     )
+
+
+def _trace(error: BaseException) -> str:
+    cause = error.__cause__
+    return cause.text if isinstance(cause, ChildTraceback) else "".join(traceback.format_exception(error))
 
 
 def describe(error: BaseException) -> str:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from fastapi import APIRouter
 
+from chapkit.core.children import refuse_in_child
 from chapkit.core.clock import Clock, SystemClock
 from chapkit.core.database import Database
 from chapkit.core.errors import ConfigurationError
@@ -14,8 +15,9 @@ from chapkit.core.models import Base
 from chapkit.core.services import Services
 from chapkit.core.stop_signals import on_stop_signal
 from chapkit.core.workers import Worker
-from chapkit.job.claiming import Queue
+from chapkit.job.claiming import DEFAULT_QUEUE, Queue
 from chapkit.job.engine import DEFAULT_SLOTS, JobEngine
+from chapkit.job.executors.limits import ProcessLimits
 from chapkit.job.executors.user_code import UserCode
 from chapkit.job.hub import JobHub
 from chapkit.job.janitor import JobJanitor
@@ -33,8 +35,6 @@ from chapkit.job.runtime import JobLimits, JobRuntime
 from chapkit.job.service import JobService
 from chapkit.web.dependencies import RequestServices
 from chapkit.web.feature import Feature, HealthChecks, Requirement, SystemSections
-
-DEFAULT_QUEUE = "default"
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,9 @@ class JobFeature(Feature):
     tags: tuple[str, ...] = ("Jobs",)
     shutdown_timeout: float = 10.0
     """Seconds that running jobs get to end before they are put back."""
+    processes: int | None = None
+    """Child processes that work at once for runners with `executor="process"`; one for each processor, if `None`."""
+    process_limits: ProcessLimits = field(default_factory=ProcessLimits)
     limits: JobLimits = field(default_factory=JobLimits)
     clock: Clock = field(default_factory=SystemClock)
 
@@ -73,7 +76,8 @@ class JobFeature(Feature):
 
     def register(self, services: Services) -> None:
         """Bring `JobService`, and `JobHandlers` for the handlers of other features."""
-        runtime = JobRuntime(services, self.clock, self.limits)
+        user_code = UserCode(process_limit=self.processes, process_limits=self.process_limits)
+        runtime = JobRuntime(services, self.clock, self.limits, user_code=user_code)
         queues = [Queue(name, limit) for name, limit in {DEFAULT_QUEUE: None, **self.queues}.items()]
         engine = JobEngine(runtime, self.max_concurrency, queues)
         names = [queue.name for queue in queues]
@@ -104,6 +108,7 @@ class JobFeature(Feature):
     async def lifespan(self, services: Services) -> AsyncGenerator[None]:
         """Become an owner of jobs, see to those of dead processes; at the end let jobs finish, or put them back."""
         jobs, engine, runtime = services.get(JobService), services.get(JobEngine), services.get(JobRuntime)
+        refuse_in_child()
         await engine.open()
         await JobRecovery(runtime).recover()
         await runtime.listen(notices_for(services.get(Database)))

@@ -141,7 +141,7 @@ class JobLedger:
 
     async def restart(self, job_id: ULID, payload: bytes | None = None) -> Row | None:
         """Let a job that has failed, or was canceled, wait as if it were new; `None` where that cannot be."""
-        columns = (JOBS.c.artifact_id, JOBS.c.deadline, JOBS.c.submitted_at)
+        columns = (JOBS.c.artifact_id, JOBS.c.total_timeout)
         row = (await self._orm.execute(select(*columns).where(JOBS.c.id == job_id).with_for_update())).one_or_none()
         if row is None:
             return None
@@ -151,7 +151,7 @@ class JobLedger:
             "p_payload": None if payload is None else payload.decode(),
             # What explains the failure may stand under the first one.
             "p_artifact_id": None if row.artifact_id is None else ULID(),
-            "p_deadline": None if row.deadline is None else self.now + (row.deadline - row.submitted_at),
+            "p_deadline": None if row.total_timeout is None else self.now + timedelta(seconds=row.total_timeout),
         }
         changed = await statements.RESTART.first(self.session, values)
         if changed is not None:

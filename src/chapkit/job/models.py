@@ -50,6 +50,8 @@ class Job(Base):
     run_after: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
     deadline: Mapped[datetime | None] = mapped_column(UtcDateTime)
     """When the job has to have ended, all attempts together."""
+    total_timeout: Mapped[float | None] = mapped_column(Float)
+    """Seconds from its submission, or from when it is retried by hand, to the deadline."""
     expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     """When it is too late to start it: the deadline, or before that the end of its time in the queue."""
     timeout: Mapped[float | None] = mapped_column(Float)

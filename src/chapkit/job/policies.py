@@ -54,8 +54,8 @@ class Retry:
             if not is_right:
                 raise ConfigurationError(
                     f"Retry({name}={getattr(self, name)!r}) makes no sense; attempts go from 1 to {_MAX_ATTEMPTS}, "
-                    f"factor from 1 to {_MAX_ATTEMPTS}, initial and maximum from 0 to {_LONGEST:g} seconds, on and never "
-                    "are tuples of errors: on=(OSError,)",
+                    f"factor from 1 to {_MAX_ATTEMPTS}, initial and maximum from 0 to {_LONGEST:g} seconds, "
+                    "on and never are tuples of errors: on=(OSError,)",
                     code="retry-policy-invalid",
                     field=name,
                 )

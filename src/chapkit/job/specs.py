@@ -46,6 +46,7 @@ def row_of(spec: JobSpec, handler: JobHandler, now: datetime, owner: ULID | None
         "fingerprint": spec.fingerprint or (_fingerprint(spec, payload) if spec.key is not None else None),
         "run_after": run_after,
         "deadline": deadline,
+        "total_timeout": spec.total_timeout,
         "expires_at": min(filter(None, (deadline, _later(run_after, spec.queue_timeout))), default=None),
         "timeout": spec.timeout if spec.timeout is not None else handler.timeout,
         "retry": None if retry is None else retry.to_text(),

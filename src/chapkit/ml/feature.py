@@ -14,6 +14,8 @@ from chapkit.config.models import DEFAULT_KIND
 from chapkit.core.services import Key, Services
 from chapkit.data.convert import FrameConverters
 from chapkit.data.frame import DataFrame
+from chapkit.job.claiming import DEFAULT_QUEUE
+from chapkit.job.policies import Retry
 from chapkit.job.ports import JobHandlers
 from chapkit.ml.cache import ParsedRequests
 from chapkit.ml.checks import RunLimits
@@ -53,6 +55,10 @@ class MLFeature(Feature):
     limits: RunLimits = field(default_factory=RunLimits)
     frame_types: tuple[FrameType, ...] = ()
     config_name: str = DEFAULT_KIND
+    queue: str = DEFAULT_QUEUE
+    retry: Retry | None = None
+    timeout: float | None = None
+    """Seconds that one attempt may take."""
     jobs_prefix: str = "/api/v1/jobs"
     artifacts_prefix: str = "/api/v1/artifacts"
 
@@ -77,10 +83,11 @@ class MLFeature(Feature):
         )
         services.add(FrameConverters, self.converters)
         services.add(ParsedRequests, ParsedRequests())
-        services.add(RunSubmitter, RunSubmitter(services, configs, self.limits))
+        services.add(RunSubmitter, RunSubmitter(services, configs, self.limits, self.queue))
         handlers = services.get(JobHandlers)
-        handlers.add(TrainHandler(parts))
-        handlers.add(PredictHandler(parts))
+        for handler in (TrainHandler(parts), PredictHandler(parts)):
+            handler.retry, handler.timeout = self.retry, self.timeout
+            handlers.add(handler)
 
     def routers(self) -> Iterable[APIRouter]:
         """Return the two routes."""

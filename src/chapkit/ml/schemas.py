@@ -4,6 +4,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from chapkit.core.ids import ULID
 from chapkit.data.frame import DataFrame
+from chapkit.job.options import JobOptions
 from chapkit.ml.polygons import Polygons
 
 MODEL_TYPE = "ml_training_workspace"
@@ -29,6 +30,7 @@ class TrainRequest(BaseModel):
     data: DataFrame
     geo: Polygons | None = None
     run_info: RunInfo | None = None
+    job: JobOptions | None = Field(default=None, description="How the job is to be run, if not as the service has it.")
 
 
 class PredictRequest(BaseModel):
@@ -42,6 +44,7 @@ class PredictRequest(BaseModel):
     historic: DataFrame | None = None
     geo: Polygons | None = None
     run_info: RunInfo | None = None
+    job: JobOptions | None = Field(default=None, description="How the job is to be run, if not as the service has it.")
 
 
 class TrainResponse(BaseModel):

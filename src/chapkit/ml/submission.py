@@ -37,10 +37,11 @@ class Submission:
 class RunSubmitter:
     """Turns requests into jobs."""
 
-    def __init__(self, services: Services, configs: Key[ConfigManager[Any]], limits: RunLimits) -> None:
+    def __init__(self, services: Services, configs: Key[ConfigManager[Any]], limits: RunLimits, queue: str) -> None:
         self._services = services
         self._configs = configs
         self._limits = limits
+        self._queue = queue
 
     async def train(self, sent: Submission) -> JobRecord:
         """Accept a training.
@@ -86,7 +87,9 @@ class RunSubmitter:
             key=sent.key and f"{handler}:{sent.key}",
             fingerprint=stored.fingerprint,
             artifact_id=ULID(),
+            queue=self._queue,
         )
+        spec = sent.request.job.apply(spec) if sent.request.job is not None else spec
         waiting = self._services.get(ParsedRequests)
         waiting.put(job_id, sent.request, len(sent.body))
         accepted: ULID | None = None

@@ -201,7 +201,9 @@ class JobSystem:
         """Return failures, crashes and suspicions of the job."""
         columns = (JOBS.c.failures, JOBS.c.crashes, JOBS.c.suspicions)
         async with self.services.scope.read() as scope:
-            failures, crashes, suspicions = (await scope.session.execute(select(*columns).where(JOBS.c.id == job_id))).one()
+            failures, crashes, suspicions = (
+                await scope.session.execute(select(*columns).where(JOBS.c.id == job_id))
+            ).one()
         return failures, crashes, suspicions
 
     async def finished(self, job_id: ULID) -> JobRecord:

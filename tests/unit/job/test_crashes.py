@@ -1,10 +1,14 @@
+from datetime import timedelta
+
 import pytest
+from sqlalchemy import select
 
 from chapkit.core.database import Database
 from chapkit.core.errors import ConflictError
 from chapkit.core.ids import ULID
 from chapkit.job.errors import JobNotFoundError, ProcessDiedError
 from chapkit.job.policies import Retry
+from chapkit.job.rows import JOBS
 from chapkit.job.schemas import JobRecord, JobStatus
 from tests.unit.job.parts import Double, Failing, Held, JobSystem, SteppedClock, happens, job_system
 
@@ -92,7 +96,12 @@ async def test_a_poisoned_job_runs_again_when_it_is_retried_by_hand(database: Da
         poisoned = await _poison(system, clock, artifact_id=ULID(), total_timeout=100)
         clock.move(500)
         record = await system.jobs.retry(poisoned.id, {"value": 2})
-        assert (record.status, record.error, record.error_code, record.progress) == (JobStatus.PENDING, None, None, None)
+        assert (record.status, record.error, record.error_code, record.progress) == (
+            JobStatus.PENDING,
+            None,
+            None,
+            None,
+        )
         assert record.finished_at is None
         # What explains the failure may stand under the first identifier.
         assert record.artifact_id not in (None, poisoned.artifact_id)
@@ -117,6 +126,21 @@ async def test_a_failed_job_that_is_retried_keeps_its_payload_and_counts_anew(da
         record = await system.completed(job.id)
         assert (record.attempt, record.artifact_id) == (4, None)
         assert await system.jobs.get_result(job.id) == {"value": 1}
+
+
+async def test_a_job_has_the_same_time_each_time_that_it_is_retried_by_hand(database: Database) -> None:
+    clock = SteppedClock()
+    async with job_system(database, Double(), start=False, clock=clock) as system:
+        job = await system.submit("test.double", total_timeout=100)
+        for _ in range(3):
+            await system.jobs.cancel(job.id)
+            clock.move(500)
+            await system.jobs.retry(job.id)
+            async with system.services.scope.read() as scope:
+                deadline, expiry = (
+                    await scope.session.execute(select(JOBS.c.deadline, JOBS.c.expires_at).where(JOBS.c.id == job.id))
+                ).one()
+            assert deadline == expiry == clock.now() + timedelta(seconds=100)
 
 
 async def test_a_canceled_job_can_be_run_again(database: Database) -> None:

@@ -120,7 +120,9 @@ def test_an_error_is_known_by_its_class_a_class_above_it_or_a_name(
     assert Retry.from_text(retry.to_text()).allows(error, 1) is allowed
 
 
-_kinds = st.lists(st.sampled_from([OSError, ValueError, _OwnError, "httpx.ReadTimeout", "builtins.KeyError"])).map(tuple)
+_kinds = st.lists(st.sampled_from([OSError, ValueError, _OwnError, "httpx.ReadTimeout", "builtins.KeyError"])).map(
+    tuple
+)
 
 
 @given(_policies, _kinds, _kinds)

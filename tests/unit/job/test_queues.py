@@ -83,9 +83,7 @@ async def test_jobs_with_one_key_keep_to_its_limit_in_all_processes_together(
 ) -> None:
     crowd = Crowd()
     async with _two_systems(table_url, crowd, max_concurrency=5) as (first, second):
-        jobs = [
-            (await first.submit("test.crowd", concurrency_key="k", concurrency_limit=limit)).id for _ in range(5)
-        ]
+        jobs = [(await first.submit("test.crowd", concurrency_key="k", concurrency_limit=limit)).id for _ in range(5)]
         await eventually(lambda: len(crowd.runs) == limit)
         crowd.go.set()
         await _all_completed(second, jobs)

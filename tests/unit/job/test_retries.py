@@ -85,7 +85,9 @@ async def test_only_errors_that_may_pass_are_worth_another_attempt(
 async def test_a_wait_holds_no_slot_and_survives_a_restart(database: Database) -> None:
     clock = SteppedClock()
     retry = Retry(attempts=2, initial=60, jitter=False)
-    async with job_system(database, Failing([OSError("away")], retry), Double(), max_concurrency=1, clock=clock) as system:
+    async with job_system(
+        database, Failing([OSError("away")], retry), Double(), max_concurrency=1, clock=clock
+    ) as system:
         job = await system.submit("test.failing")
         await system.becomes(job.id, JobStatus.PENDING, 1)
         event = (await system.jobs.list_events(job.id))[-1]

@@ -9,16 +9,26 @@ from chapkit.job.executors.loop import JobLoop
 from chapkit.job.executors.thread import ThreadExecutor
 
 if TYPE_CHECKING:
+    from chapkit.job.executors.limits import ProcessLimits
     from chapkit.job.executors.process import ProcessExecutor
 
 
 class UserCode:
     """Runs `async def` functions on the job loop and all others in threads; both in child processes on request."""
 
-    def __init__(self, thread_limit: int = 40, processes: "ProcessExecutor | None" = None) -> None:
+    def __init__(
+        self,
+        thread_limit: int = 40,
+        processes: "ProcessExecutor | None" = None,
+        *,
+        process_limit: int | None = None,
+        process_limits: "ProcessLimits | None" = None,
+    ) -> None:
         self.threads = ThreadExecutor(thread_limit)
         self.loop = JobLoop()
         self._processes = processes
+        self._process_limit = process_limit
+        self._process_limits = process_limits
 
     @property
     def processes(self) -> "ProcessExecutor":
@@ -27,7 +37,7 @@ class UserCode:
             # Late: most services never need multiprocessing.
             from chapkit.job.executors.process import ProcessExecutor
 
-            self._processes = ProcessExecutor()
+            self._processes = ProcessExecutor(self._process_limit, self._process_limits)
         return self._processes
 
     async def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -29,6 +29,7 @@ def upgrade() -> None:
     columns: tuple[sa.Column[Any], ...] = (
         sa.Column("expires_at", UtcDateTime(timezone=True), nullable=True),
         sa.Column("timeout", sa.Float(), nullable=True),
+        sa.Column("total_timeout", sa.Float(), nullable=True),
         sa.Column("retry", JsonText(), nullable=True),
         sa.Column("concurrency_key", sa.String(), nullable=True),
         sa.Column("concurrency_limit", sa.Integer(), nullable=True),
@@ -70,5 +71,5 @@ def downgrade() -> None:
         op.drop_index(name, "jobs")
     op.drop_index("ix_jobs_claim", "jobs")
     op.create_index("ix_jobs_claim", "jobs", ["status", "queue", sa.text("priority DESC"), "id"])
-    for name in (*_JOBS, "retry", "timeout", "expires_at"):
+    for name in (*_JOBS, "retry", "timeout", "total_timeout", "expires_at"):
         op.execute(f"ALTER TABLE jobs DROP COLUMN {name}")

@@ -136,6 +136,13 @@ async def test_what_a_program_leaves_behind_ends_with_it(tmp_path: Path) -> None
     await comes_true(lambda: not is_alive(left))
 
 
+async def test_what_a_program_leaves_behind_need_not_read_its_input(tmp_path: Path) -> None:
+    text = "exec 3<&0; sleep 600 & echo $! > pids; echo done"
+    result = await run_command(Command(text, cwd=tmp_path, stdin=b"x" * 1_000_000))
+    assert (result.exit_code, result.stdout) == (0, "done\n")
+    assert not any(map(is_alive, await processes_of(tmp_path / "pids")))
+
+
 async def test_what_has_left_the_group_is_not_waited_for(tmp_path: Path) -> None:
     script = """if True:
         import os, time

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from chapkit.core.ids import ULID
-from chapkit.job.errors import JobCanceledError
+from chapkit.job.errors import JobCanceledError, ProcessExitError
 from chapkit.job.executors import child
 from chapkit.job.executors.channel import Channel, ChannelClosedError, UnreadableError, UnsendableError
 from chapkit.job.executors.child import CallServer, ChildJob, Request, Setup, run_child, watch_parent
@@ -84,7 +84,13 @@ def test_an_error_and_a_result_that_cannot_travel_are_told(reports: Reports) -> 
 
 @pytest.mark.parametrize(
     ("error", "travels"),
-    [(KeyError("a"), True), (work.Own(1, "b"), True), (work.conflict(), True), (work.Locked(), False)],
+    [
+        (KeyError("a"), True),
+        (work.Own(1, "b"), True),
+        (work.conflict(), True),
+        (ProcessExitError(SystemExit(3)), True),
+        (work.Locked(), False),
+    ],
 )
 def test_an_error_is_pickled_if_it_stays_the_same(error: Exception, travels: bool) -> None:
     again = Raised.of(error).error()
@@ -105,6 +111,14 @@ def test_a_job_that_is_asked_to_stop_knows() -> None:
         job.check_canceled()
     job.progress(1)
     assert told == [(job, child.PROGRESS, 1.0, None)]
+
+
+def test_a_job_that_is_over_is_not_heard_any_more(reports: Reports) -> None:
+    jobs = [ChildJob(ULID(), 1, reports.server._tell) for _ in range(2)]
+    reports.server._job = jobs[1]
+    for number, job in enumerate(jobs):
+        job.progress(number)
+    assert reports.channel.receive() == (child.PROGRESS, 1.0, None)
 
 
 def test_the_end_of_the_parent_is_the_end_of_the_group(monkeypatch: pytest.MonkeyPatch) -> None:
