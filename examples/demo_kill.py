@@ -50,7 +50,7 @@ class Service:
         self._process.send_signal(signal.SIGTERM)
         self._process.wait(30)
 
-    def send(self, method: str, path: str, **request: object) -> Any:
+    def send(self, method: str, path: str, **request: Any) -> Any:
         """Return the answer; `None` while the service is dead."""
         with contextlib.suppress(httpx.TransportError):
             response = self._client.request(method, path, **request)
@@ -59,7 +59,7 @@ class Service:
                 return response.raise_for_status().json()
         return None
 
-    def submit(self, path: str, key: str, **request: object) -> Any:
+    def submit(self, path: str, key: str, **request: Any) -> Any:
         """Ask until there is an answer; the key makes all of the questions one job."""
         while (answer := self.send("POST", path, headers={"Idempotency-Key": key}, **request)) is None:
             time.sleep(0.05)
@@ -108,7 +108,7 @@ def print_ledger(service: Service, jobs: int, accepted: dict[str, str]) -> bool:
     attempts = sum(job["attempt"] for job in found.values())
     print(f"\n{service.kills} kills, {attempts} attempts at {len(found)} jobs")
     print(f"{len(accepted)} accepted, {completed} completed, {results.total()} results")
-    return len(accepted) == completed == right == results.total() == len(found) == jobs
+    return {len(accepted), completed, right, results.total(), len(found)} == {jobs}
 
 
 def main() -> int:

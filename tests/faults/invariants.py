@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from pydantic_core import from_json
 from sqlalchemy import Table, select, text
@@ -16,10 +16,11 @@ from chapkit.artifact.models import Artifact, Blob
 from chapkit.artifact.storage import BLOBS_FOLDER
 from chapkit.config.models import Config
 from chapkit.core.database import Database
-from chapkit.job.rows import ATTEMPTS, EVENTS, JOBS, Row
+from chapkit.job.rows import ATTEMPTS, EVENTS, JOBS
 from chapkit.link.models import ConfigArtifact
 from tests.faults.jobs import ENDS, TRAIN, WITH_ARTIFACT, WITHOUT_MARK, ConfigWork, Mark
 
+Row: TypeAlias = dict[str, Any]
 FINAL = frozenset({"completed", "failed", "canceled"})
 _NEXT: Mapping[str | None, frozenset[str]] = {
     None: frozenset({"pending"}),
@@ -182,8 +183,13 @@ def _of_contents(facts: Facts) -> Iterator[str]:
     yield from (f"content {name} is named by nobody and was not swept" for name in kept - named)
     yield from (f"{name} was left behind" for name in facts.strays)
     for name, content in facts.small.items():
-        if hashlib.sha256(content).hexdigest() != name:
+        if content_name(content) != name:
             yield f"content {name} is not what was written"
     for name, path in facts.files.items():
-        if hashlib.sha256(path.read_bytes()).hexdigest() != name:
+        if content_name(path.read_bytes()) != name:
             yield f"file {name} is not what was written"
+
+
+def content_name(content: bytes) -> str:
+    """Return the name that a content must have."""
+    return hashlib.sha256(content).hexdigest()

@@ -15,7 +15,10 @@ import threading
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import alembic.command
+import alembic.config
 from fastapi import FastAPI
 
 from chapkit.config.manager import ConfigManager
@@ -30,6 +33,8 @@ from tests.faults.strikes import speaker
 
 SPACE = 65536
 _CRASHED = 70
+PRELOADED = (alembic.command, alembic.config)
+"""What is imported when it is first needed, which would be in every child anew."""
 
 
 def main(control: socket.socket, url: str, folder: Path) -> None:
@@ -68,7 +73,8 @@ class Nursery:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(self._woken)
         while True:
-            ready, _, _ = select.select([self._control, self._wake], [], [])
+            watched: list[Any] = [self._control, self._wake]
+            ready, _, _ = select.select(watched, [], [])
             if self._wake in ready:
                 os.read(self._wake, SPACE)
             self._bury()

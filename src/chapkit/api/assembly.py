@@ -91,6 +91,8 @@ def _register(features: Sequence[Feature]) -> Services:
         feature.check(by_kind)
     for feature in features:
         feature.register(services)
+    for feature in features:
+        feature.finish(services)
     own = _own_tables(features)
     if own is not None:
         services.add(OwnTables, own)

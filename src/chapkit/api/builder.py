@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any, Self
 from fastapi import APIRouter, FastAPI
 
 from chapkit.api.assembly import Plan, assemble
-from chapkit.api.connect import connect, run_limits
+from chapkit.api.calls import permissions_of
+from chapkit.api.connect import connect
 from chapkit.api.hooks import Hook
 from chapkit.api.info import InfoFeature, ServiceInfo
+from chapkit.api.models import ModelCalls
+from chapkit.api.tasks import TaskCalls
 from chapkit.config.schemas import BaseConfig
 from chapkit.core.database import Database, parse_url
 from chapkit.core.durability import Durability, check_durability
@@ -24,16 +27,13 @@ from chapkit.web.feature import CrudPermissions, Feature
 
 if TYPE_CHECKING:
     from chapkit.artifact.hierarchy import ArtifactHierarchy
-    from chapkit.data.frame import DataFrame
     from chapkit.job.executors.limits import ProcessLimits
-    from chapkit.job.policies import Retry
     from chapkit.job.retention import Retention
-    from chapkit.ml.runner import ModelRunner
 
 IN_MEMORY = "sqlite+aiosqlite:///:memory:"
 
 
-class ServiceBuilder:
+class ServiceBuilder(ModelCalls, TaskCalls):
     """Puts a service together; `build()` may be called as often as wanted, each time for a new application."""
 
     def __init__(
@@ -57,11 +57,6 @@ class ServiceBuilder:
     def create(cls, *, info: ServiceInfo, **options: Any) -> FastAPI:
         """Build a service in one call."""
         return cls(info=info, **options).build()
-
-    def with_feature(self, feature: Feature) -> Self:
-        """Add a feature; one with the same key is replaced."""
-        self._features[feature.key] = feature
-        return self
 
     def with_database(
         self,
@@ -147,7 +142,7 @@ class ServiceBuilder:
         # Lazy, here and below: a service pays at start only for the features that it has.
         from chapkit.config.feature import ConfigFeature
 
-        allowed = _permissions(permissions, allow)
+        allowed = permissions_of(permissions, allow)
         return self.with_feature(ConfigFeature(schema, name, prefix, tuple(tags), allowed))
 
     def with_artifacts(
@@ -163,7 +158,7 @@ class ServiceBuilder:
         """Store artifacts; with `enable_config_linking` they can belong to configurations."""
         from chapkit.artifact.feature import ArtifactFeature
 
-        allowed = _permissions(permissions, allow)
+        allowed = permissions_of(permissions, allow)
         self._links_configs = enable_config_linking
         return self.with_feature(ArtifactFeature(hierarchy, prefix, tuple(tags), allowed))
 
@@ -208,47 +203,6 @@ class ServiceBuilder:
             )
         )
 
-    def with_ml(
-        self,
-        runner: "ModelRunner",
-        *,
-        prefix: str = "/api/v1/ml",
-        tags: Sequence[str] = ("ML",),
-        retry: "Retry | None" = None,
-        timeout: float | None = None,
-        queue: str = "default",
-    ) -> Self:
-        """Train and predict with this runner.
-
-        Args:
-            runner: Functions or an object that train and predict.
-            prefix: Where the routes are.
-            tags: Under which they stand in the API's description.
-            retry: What happens after a failure; nothing, if left out.
-            timeout: Seconds that one attempt may take.
-            queue: Where the jobs wait, as `with_jobs(queues=...)` has it.
-        """
-        from chapkit.ml.feature import MLFeature
-
-        limits = run_limits(self.info)
-        return self.with_feature(
-            MLFeature(runner, prefix=prefix, tags=tuple(tags), limits=limits, retry=retry, timeout=timeout, queue=queue)
-        )
-
-    def with_frame_type(
-        self, kind: type[Any], from_frame: Callable[["DataFrame"], Any], to_frame: Callable[[Any], Any]
-    ) -> Self:
-        """Let functions of the runner name `kind` for their data; call it after `with_ml`."""
-        from chapkit.ml.feature import FrameType, MLFeature
-
-        feature = self._features.get(MLFeature.kind)
-        if not isinstance(feature, MLFeature):
-            raise ConfigurationError(
-                "with_frame_type(...) needs a runner; call with_ml(...) first", code="feature-missing"
-            )
-        types = (*feature.frame_types, FrameType(kind, from_frame, to_frame))
-        return self.with_feature(replace(feature, frame_types=types))
-
     def include_router(self, router: APIRouter) -> Self:
         """Add routes of your own."""
         return self._with_plan(routers=(*self._plan.routers, router))
@@ -281,12 +235,3 @@ class ServiceBuilder:
     def _with_plan(self, **changes: Any) -> Self:
         self._plan = replace(self._plan, **changes)
         return self
-
-
-def _permissions(given: CrudPermissions | None, allow: Mapping[str, bool | None]) -> CrudPermissions:
-    names = {"allow_create": "create", "allow_read": "read", "allow_update": "update", "allow_delete": "delete"}
-    unknown = set(allow) - set(names)
-    if unknown:
-        raise TypeError(f"unknown argument {min(unknown)!r}; known are {sorted(names)}")
-    changes = {names[name]: value for name, value in allow.items() if value is not None}
-    return replace(given or CrudPermissions(), **changes)

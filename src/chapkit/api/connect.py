@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from chapkit.api.info import MLServiceInfo, ServiceInfo
+from chapkit.core.errors import ConfigurationError
 from chapkit.web.feature import Feature
 
 if TYPE_CHECKING:
@@ -53,5 +54,19 @@ def _with_prefixes(feature: Feature, features: list[Feature]) -> Feature:
             feature = replace(feature, artifacts_prefix=other.prefix)
         elif isinstance(other, JobFeature):
             feature = replace(feature, jobs_prefix=other.prefix)
-    config = next((other for other in features if isinstance(other, ConfigFeature)), None)
-    return feature if config is None else replace(feature, config_name=config.name)
+    configs = [other for other in features if isinstance(other, ConfigFeature)]
+    if not configs:
+        # Named as missing, with the others.
+        return feature
+    config = next((each for each in configs if feature.config_name in (None, each.name)), None)
+    if config is None:
+        names = [each.name for each in configs]
+        raise ConfigurationError(
+            f"with_ml(config={feature.config_name!r}) names no configurations of this service; there are: {names}",
+            code="runner-config-unknown",
+            found=feature.config_name,
+            expected=names,
+        )
+    runners = [other for other in features if isinstance(other, MLFeature)]
+    default = next((each for each in runners if each.name is None), runners[0])
+    return replace(feature, config_name=config.name, config_schema=config.schema, is_default=feature.key == default.key)

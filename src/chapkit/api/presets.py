@@ -18,7 +18,7 @@ class MLServiceBuilder(ServiceBuilder):
         info: MLServiceInfo,
         config_schema: type[BaseConfig],
         hierarchy: ArtifactHierarchy,
-        runner: ModelRunner,
+        runner: ModelRunner | str,
         database_url: str = IN_MEMORY,
         include_error_handlers: bool = True,
         include_logging: bool = True,

@@ -21,6 +21,7 @@ from chapkit.core.durability import Durability, check_durability
 from chapkit.core.errors import ConfigurationError, StorageFullError, UnavailableError
 from chapkit.core.faults import reach
 from chapkit.core.migrate import Migration
+from chapkit.core.pool import FairPool
 from chapkit.core.transactions import WRITE_OPTION
 
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
@@ -179,7 +180,7 @@ class Database:
 
     def _create_engine(self, url: URL, *, echo: bool, **pool: Any) -> AsyncEngine:
         try:
-            engine = create_async_engine(url, echo=echo, hide_parameters=True, **pool)
+            engine = create_async_engine(url, echo=echo, hide_parameters=True, poolclass=FairPool, **pool)
         except NoSuchModuleError as error:
             raise _url_error(self.url) from error
         event.listen(engine.sync_engine, "do_connect", _connect)

@@ -22,6 +22,7 @@ from chapkit.core.database_errors import translating
 from chapkit.core.durability import Durability, LogSync, check_durability
 from chapkit.core.errors import ConfigurationError
 from chapkit.core.inline import InlineConnection
+from chapkit.core.pool import FairPool
 from chapkit.core.quick import Rows, offer_quick_reader
 from chapkit.core.sqlite_writer import SqliteWriter
 from chapkit.core.transactions import WRITE_OPTION
@@ -174,6 +175,7 @@ class SqliteDatabase(Database):
             URL.create("sqlite+aiosqlite", database=str(self.path)),
             echo=echo,
             hide_parameters=True,
+            poolclass=FairPool,
             pool_use_lifo=True,
             connect_args={"async_creator_fn": self._open_inline},
             **pool,

@@ -33,6 +33,7 @@ from chapkit.job.retention import Retention
 from chapkit.job.router import JobRouter
 from chapkit.job.runtime import JobLimits, JobRuntime
 from chapkit.job.service import JobService
+from chapkit.job.targets import JobTargets
 from chapkit.web.dependencies import RequestServices
 from chapkit.web.feature import Feature, HealthChecks, Requirement, SystemSections
 
@@ -88,6 +89,7 @@ class JobFeature(Feature):
         services.add(UserCode, runtime.user_code)
         services.add(JobEngine, engine)
         services.add(JobService, JobService(runtime, engine, names, pressure))
+        services.add(JobTargets, services.find(JobTargets) or JobTargets())
         services.add(JobReferences, services.find(JobReferences) or JobReferences())
         if (checks := services.find(HealthChecks)) is not None:
             checks.add("jobs", JobCheck(self.clock, lambda: engine.is_working))

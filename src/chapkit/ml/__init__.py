@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 from chapkit._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from chapkit.ml.decorators import predict as predict
+    from chapkit.ml.decorators import train as train
     from chapkit.ml.feature import MLFeature as MLFeature
     from chapkit.ml.runner import BaseModelRunner as BaseModelRunner
     from chapkit.ml.runner import FunctionalModelRunner as FunctionalModelRunner
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from chapkit.ml.schemas import TrainResponse as TrainResponse
 
 _MODULES: dict[str, tuple[str, ...]] = {
+    "chapkit.ml.decorators": ("predict", "train"),
     "chapkit.ml.feature": ("MLFeature",),
     "chapkit.ml.runner": (
         "BaseModelRunner",

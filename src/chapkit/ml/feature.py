@@ -11,20 +11,25 @@ from fastapi import APIRouter
 
 from chapkit.config.manager import ConfigManager
 from chapkit.config.models import DEFAULT_KIND
+from chapkit.config.schemas import BaseConfig
 from chapkit.core.services import Key, Services
 from chapkit.data.convert import FrameConverters
 from chapkit.data.frame import DataFrame
+from chapkit.data.signature import PREDICT_PARAMETERS, TRAIN_PARAMETERS, name_of
 from chapkit.job.claiming import DEFAULT_QUEUE
 from chapkit.job.policies import Retry
 from chapkit.job.ports import JobHandlers
+from chapkit.job.targets import JobTargets
 from chapkit.ml.cache import ParsedRequests
 from chapkit.ml.checks import RunLimits
-from chapkit.ml.handlers import PredictHandler, RunnerParts, TrainHandler
+from chapkit.ml.handlers import PREDICT, TRAIN, PredictHandler, RunnerParts, TrainHandler, handler_of
 from chapkit.ml.placement import check_executor
-from chapkit.ml.router import RunRouter
-from chapkit.ml.runner import ModelRunner
-from chapkit.ml.signature import PREDICT_PARAMETERS, TRAIN_PARAMETERS, bind_function
-from chapkit.ml.submission import RunSubmitter
+from chapkit.ml.router import RunRouter, list_router
+from chapkit.ml.runner import ModelRunner, RunnerFunctions, RunOptions
+from chapkit.ml.runners import RunnerDescription, Runners
+from chapkit.ml.signature import bind_function
+from chapkit.ml.submission import RunSettings, RunSubmitter
+from chapkit.ml.target import RunTarget
 from chapkit.web.feature import Feature, Requirement
 
 
@@ -50,17 +55,28 @@ class MLFeature(Feature):
     )
 
     runner: ModelRunner
+    name: str | None = None
+    """Part of the paths, if a service has several runners."""
+    is_default: bool = True
+    """Whether it answers without a name in the path, too."""
     prefix: str = "/api/v1/ml"
     tags: tuple[str, ...] = ("ML",)
     limits: RunLimits = field(default_factory=RunLimits)
     frame_types: tuple[FrameType, ...] = ()
-    config_name: str = DEFAULT_KIND
+    config_name: str | None = None
+    """Name of its configurations; those of the only class, if left out."""
+    config_schema: type[BaseConfig] = BaseConfig
     queue: str = DEFAULT_QUEUE
     retry: Retry | None = None
     timeout: float | None = None
     """Seconds that one attempt may take."""
     jobs_prefix: str = "/api/v1/jobs"
     artifacts_prefix: str = "/api/v1/artifacts"
+
+    @property
+    def key(self) -> str:
+        """Several runners live side by side under different names."""
+        return self.kind if self.name is None else f"{self.kind}:{self.name}"
 
     @cached_property
     def converters(self) -> FrameConverters:
@@ -74,24 +90,72 @@ class MLFeature(Feature):
         """Read the signatures of the runner and bring its two handlers."""
         functions = self.runner.functions()
         check_executor(self.runner.executor, functions)
-        configs: Key[ConfigManager[Any]] = Key(ConfigManager, self.config_name)
         parts = RunnerParts(
             train=bind_function(functions.train, TRAIN_PARAMETERS, self.converters),
             predict=bind_function(functions.predict, PREDICT_PARAMETERS, self.converters),
-            configs=configs,
+            configs=Key(ConfigManager, self.config_name or DEFAULT_KIND),
             executor=self.runner.executor,
+            runner=self.name,
+            converters=self.converters,
         )
-        services.add(FrameConverters, self.converters)
-        services.add(ParsedRequests, ParsedRequests())
-        services.add(RunSubmitter, RunSubmitter(services, configs, self.limits, self.queue))
-        handlers = services.get(JobHandlers)
-        for handler in (TrainHandler(parts), PredictHandler(parts)):
-            handler.retry, handler.timeout = self.retry, self.timeout
-            handlers.add(handler)
+        for wanted, make in ((FrameConverters, lambda: self.converters), (ParsedRequests, ParsedRequests)):
+            if services.find(wanted) is None:
+                services.add(wanted, make())
+        settings = RunSettings(self.limits, self.name, {TRAIN: self._train.queue, PREDICT: self._predict.queue})
+        submitter = RunSubmitter(services, parts.configs, settings)
+        services.add(Key(RunSubmitter, self.name or ""), submitter)
+        self._add_handlers(services, parts)
+        targets = services.find(JobTargets)
+        if targets is not None:
+            targets.add(RunTarget.of(TRAIN, self.name, submitter))
+            targets.add(RunTarget.of(PREDICT, self.name, submitter))
+        runners = services.find(Runners) or Runners()
+        runners.add(self._describe(parts, functions))
+        services.add(Runners, runners)
 
     def routers(self) -> Iterable[APIRouter]:
-        """Return the two routes."""
-        yield RunRouter(self.prefix, self.tags, self.jobs_prefix, self.artifacts_prefix).router
+        """Return the two routes, and the list of all runners."""
+        places = [] if self.name is None else [f"{self.prefix}/{self.name}"]
+        if self.is_default:
+            yield list_router(self.prefix, self.tags)
+            places.append(self.prefix)
+        for place in places:
+            yield RunRouter(place, self.tags, self.jobs_prefix, self.artifacts_prefix, self.name).router
+
+    @cached_property
+    def _train(self) -> "_Chosen":
+        return self._chosen(self.runner.train_options)
+
+    @cached_property
+    def _predict(self) -> "_Chosen":
+        return self._chosen(self.runner.predict_options)
+
+    def _chosen(self, options: RunOptions) -> "_Chosen":
+        timeout = self.timeout if options.timeout is None else options.timeout
+        return _Chosen(options.queue or self.queue, options.retry or self.retry, timeout)
+
+    def _add_handlers(self, services: Services, parts: RunnerParts) -> None:
+        for kind, chosen in ((TrainHandler, self._train), (PredictHandler, self._predict)):
+            handler = handler_of(kind, parts)
+            handler.retry, handler.timeout = chosen.retry, chosen.timeout
+            services.get(JobHandlers).add(handler)
+
+    def _describe(self, parts: RunnerParts, functions: RunnerFunctions) -> RunnerDescription:
+        place = self.prefix if self.name is None else f"{self.prefix}/{self.name}"
+        return RunnerDescription(
+            name=self.name,
+            is_default=self.is_default,
+            train=f"{place}/$train",
+            predict=f"{place}/$predict",
+            config_schema=self.config_schema.model_json_schema(),
+            train_function=name_of(functions.train),
+            predict_function=name_of(functions.predict),
+            takes_geo=parts.train.takes("geo") or parts.predict.takes("geo"),
+            requires_geo=self.limits.requires_geo,
+            required_columns=self.limits.required_columns,
+            executor=self.runner.executor,
+            tags=sorted({*self.runner.train_options.tags, *self.runner.predict_options.tags}),
+        )
 
     @asynccontextmanager
     async def lifespan(self, services: Services) -> AsyncGenerator[None]:
@@ -101,6 +165,13 @@ class MLFeature(Feature):
             yield
         finally:
             await _awaited(self.runner.on_cleanup())
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    queue: str
+    retry: Retry | None
+    timeout: float | None
 
 
 async def _awaited(given: Any) -> None:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from anyio.to_thread import run_sync
 
@@ -20,11 +20,11 @@ from chapkit.data.convert import FrameConverters
 from chapkit.data.fields import FRAME_MEDIA_TYPE
 from chapkit.data.frame import DataFrame
 from chapkit.job.context import JobContext
+from chapkit.job.failures import describe_failure
 from chapkit.job.ports import JobHandler, JobOutcome
 from chapkit.job.repository import JobRepository
 from chapkit.job.rows import moment
 from chapkit.link.manager import LinkManager
-from chapkit.ml.failures import describe_failure
 from chapkit.ml.schemas import MODEL_TYPE, PREDICTION_TYPE, PredictRequest, RunInfo, TrainRequest
 from chapkit.ml.signature import BoundFunction
 from chapkit.ml.work import load_request
@@ -40,8 +40,16 @@ class RunnerParts:
     train: BoundFunction
     predict: BoundFunction
     configs: Key[ConfigManager[Any]]
+    converters: FrameConverters = field(default_factory=FrameConverters)
+    runner: str | None = None
+    """Name of the runner; `None` for the one without."""
     clock: Clock = field(default_factory=SystemClock)
     executor: str | None = None
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """What the metadata of a run says of the runner."""
+        return {} if self.runner is None else {"runner": self.runner}
 
     async def load_config(self, scope: Scope, config_id: ULID, run_info: RunInfo | None) -> BaseConfig:
         """Return the stored configuration with what the run says on top."""
@@ -89,12 +97,13 @@ class _MLHandler(JobHandler):
         row = await JobRepository(scope.session).find(context.job_id)
         started = None if row is None else moment(row["started_at"])
         watch = Stopwatch(self.parts.clock, None if started is None else datetime.fromisoformat(started))
-        metadata = watch.metadata(str(context.payload["config_id"]), "failed", stderr=describe_failure(error))
+        metadata = watch.metadata(
+            str(context.payload["config_id"]), "failed", stderr=describe_failure(error), **self.parts.described
+        )
         await self._record(scope, context, await scope.get(ArtifactManager).prepare(None), metadata)
 
     async def _call(self, context: JobContext, bound: BoundFunction, values: Mapping[str, Any]) -> Any:
-        converters = context.services.get(FrameConverters)
-        arguments = await run_sync(bound.arguments, values, converters)
+        arguments = await run_sync(bound.arguments, values, self.parts.converters)
         return await context.run_user_function(bound.function, *arguments.by_place, **arguments.by_name)
 
     async def _record(self, scope: Scope, context: JobContext, prepared: Any, metadata: dict[str, Any]) -> Any:
@@ -131,6 +140,7 @@ class TrainHandler(_MLHandler):
             model_type=f"{type(model).__module__}.{type(model).__qualname__}",
             columns=request.data.columns,
             rows=len(request.data),
+            **self.parts.described,
         )
         prepared = await context.services.get(ContentStorage).coder.prepare(model, as_model=True)
         return JobOutcome(record=lambda scope: self._record(scope, context, prepared, metadata))
@@ -154,12 +164,25 @@ class PredictHandler(_MLHandler):
         historic = given if given and given.columns else DataFrame(columns=request.future.columns, data=[])
         values = {"config": config, "model": model, "historic": historic, "future": request.future, "geo": request.geo}
         predictions = await self._call(context, self.parts.predict, values)
-        metadata = watch.metadata(str(config_id), model_artifact_id=str(request.artifact_id))
-        converters = context.services.get(FrameConverters)
-        encoded = await run_sync(converters.from_value, predictions)
+        metadata = watch.metadata(str(config_id), model_artifact_id=str(request.artifact_id), **self.parts.described)
+        encoded = await run_sync(self.parts.converters.from_value, predictions)
         prepared = await context.services.get(ContentStorage).coder.prepare_encoded(encoded, FRAME_MEDIA_TYPE)
         return JobOutcome(record=lambda scope: self._record(scope, context, prepared, metadata))
 
     async def _load_model(self, context: JobContext, artifact_id: ULID) -> Any:
         async with context.scope.read() as scope:
             return await scope.get(ArtifactManager).content(artifact_id)
+
+
+HandlerT = TypeVar("HandlerT", bound=_MLHandler)
+
+
+def handler_name(step: str, runner: str | None) -> str:
+    """Return what stands in the jobs of a step, `ml.train` or `ml.predict`, of a runner."""
+    return step if runner is None else f"{step}:{runner}"
+
+
+def handler_of(kind: type[HandlerT], parts: RunnerParts) -> HandlerT:
+    """Return a handler for the jobs of one of several runners."""
+    named: type[HandlerT] = type(kind.__name__, (kind,), {"name": handler_name(kind.name, parts.runner)})
+    return named(parts)

@@ -2,12 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic
+from typing import TYPE_CHECKING, Any, Generic, Self
 
 from typing_extensions import TypeVar
 
 from chapkit.config.schemas import BaseConfig
 from chapkit.core.errors import ConfigurationError
+from chapkit.job.policies import Retry
+
+if TYPE_CHECKING:
+    from chapkit.task.registry import Registry
 
 ConfigT = TypeVar("ConfigT", bound=BaseConfig, default=BaseConfig)
 UserFunction = Callable[..., Any]
@@ -21,11 +25,23 @@ class RunnerFunctions:
     predict: UserFunction
 
 
+@dataclass(frozen=True)
+class RunOptions:
+    """What was said of a function where it was registered."""
+
+    retry: Retry | None = None
+    timeout: float | None = None
+    queue: str | None = None
+    tags: tuple[str, ...] = ()
+
+
 class ModelRunner:
     """Anything that can train and predict; its functions never run on the loop that serves requests."""
 
     executor: str | None = None
     """`"process"` runs the functions in child processes; without it they run in threads or on a loop of their own."""
+    train_options: RunOptions = RunOptions()
+    predict_options: RunOptions = RunOptions()
 
     def functions(self) -> RunnerFunctions:
         """Return `train(config, data, geo)` and `predict(config, model, historic, future, geo)`."""
@@ -79,6 +95,27 @@ class FunctionalModelRunner(ModelRunner, Generic[ConfigT]):
         self.on_train = on_train
         self.on_predict = on_predict
         self.executor = executor
+
+    @classmethod
+    def from_registry(cls, name: str, registry: "Registry | None" = None) -> Self:
+        """Return the runner whose functions were registered under a name, as `ml_train` and `ml_predict`.
+
+        Args:
+            name: Such as `"ewars"`, or `"climate/ewars"` below a namespace.
+            registry: Where to look; the one of `TaskRegistry`, if left out.
+
+        Raises:
+            TaskFunctionUnknownError: One of the two is missing (`task-function-unknown`).
+        """
+        # Lazy: a runner that is made by hand needs no registry.
+        from chapkit.task.registry import TaskRegistry
+
+        catalogue = (registry or TaskRegistry.default).snapshot()
+        train, predict = catalogue.get(name, "ml_train"), catalogue.get(name, "ml_predict")
+        runner = cls(train.function, predict.function, executor=train.executor or predict.executor)
+        runner.train_options = RunOptions(train.retry, train.timeout, train.queue, train.tags)
+        runner.predict_options = RunOptions(predict.retry, predict.timeout, predict.queue, predict.tags)
+        return runner
 
     def functions(self) -> RunnerFunctions:
         """Return the two functions."""

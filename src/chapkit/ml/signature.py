@@ -11,12 +11,10 @@ from typing import Any
 from chapkit.core.errors import ConfigurationError
 from chapkit.data.convert import FrameConverters
 from chapkit.data.frame import DataFrame
+from chapkit.data.signature import arrange, name_of
 from chapkit.ml.runner import UserFunction
 
-TRAIN_PARAMETERS = ("config", "data", "geo")
-PREDICT_PARAMETERS = ("config", "model", "historic", "future", "geo")
 _FRAMES = frozenset({"data", "historic", "future"})
-_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
 @dataclass(frozen=True)
@@ -38,6 +36,10 @@ class BoundFunction:
     keywords: tuple[str, ...] = ()
     """What is passed by name."""
 
+    def takes(self, name: str) -> bool:
+        """Tell whether the function asks for this."""
+        return name in self.names or name in self.keywords
+
     def arguments(self, values: Mapping[str, Any], converters: FrameConverters) -> Arguments:
         """Return the arguments of a call, each frame as the type that its parameter is annotated with."""
 
@@ -57,43 +59,11 @@ def bind_function(function: UserFunction, expected: Sequence[str], converters: F
     Raises:
         ConfigurationError: It cannot be called so (`runner-signature-invalid`), or a frame's type is unknown.
     """
-    parameters = _parameters(function, expected)
-    places = [parameter for parameter in parameters if parameter.kind in _POSITIONAL]
-    names, keywords = _arrange(parameters, places, expected)
+    arrangement = arrange(function, expected)
+    names, keywords, written = arrangement.names, arrangement.keywords, arrangement.written
     passed = {*names, *keywords}
-    surplus = [
-        parameter
-        for parameter in [*places[len(names) :], *(p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY)]
-        if parameter.default is inspect.Parameter.empty and parameter.name not in keywords
-    ]
-    if surplus or not set(expected[:-1]) <= passed:
-        raise _wrong(function, expected, f"found ({', '.join(str(p) for p in parameters)})")
-    written = {**dict(zip(names, [place.name for place in places], strict=False)), **{name: name for name in keywords}}
     frame_types = {name: _frame_type(function, written.get(name, ""), converters) for name in passed & _FRAMES}
     return BoundFunction(function, names, frame_types, keywords)
-
-
-def _parameters(function: UserFunction, expected: Sequence[str]) -> list[inspect.Parameter]:
-    if not callable(function):
-        raise _wrong(function, expected, "it is not callable")
-    try:
-        return list(inspect.signature(function).parameters.values())
-    except ValueError as error:
-        raise _wrong(function, expected, "its parameters cannot be read") from error
-
-
-def _arrange(
-    parameters: Sequence[inspect.Parameter], places: Sequence[inspect.Parameter], expected: Sequence[str]
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return what is passed by position and what by name."""
-    kinds = {parameter.kind for parameter in parameters}
-    own = tuple(place.name for place in places[: len(expected)])
-    if inspect.Parameter.VAR_POSITIONAL in kinds:
-        return tuple(expected), ()
-    names = own if set(own) <= set(expected) else tuple(expected[: len(own)])
-    named = {p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
-    takes_any = inspect.Parameter.VAR_KEYWORD in kinds
-    return names, tuple(name for name in expected if name not in names and (takes_any or name in named))
 
 
 def _frame_type(function: UserFunction, parameter: str, converters: FrameConverters) -> Any:
@@ -102,10 +72,10 @@ def _frame_type(function: UserFunction, parameter: str, converters: FrameConvert
         converters.check(annotation)
     except ConfigurationError as error:
         raise ConfigurationError(
-            f"The parameter '{parameter}' of {_name(function)} has a type that data cannot be handed over as: "
+            f"The parameter '{parameter}' of {name_of(function)} has a type that data cannot be handed over as: "
             f"{error.detail}",
             code=error.code,
-            function=_name(function),
+            function=name_of(function),
             **error.extensions,
         ) from error
     return annotation
@@ -127,10 +97,10 @@ def _annotation(function: UserFunction, parameter: str) -> Any:
         return typing.get_type_hints(holder, globalns=target.__globals__)[parameter]
     except NameError as error:
         raise ConfigurationError(
-            f"The annotation of '{parameter}' of {_name(function)} cannot be resolved: {error}; "
+            f"The annotation of '{parameter}' of {name_of(function)} cannot be resolved: {error}; "
             "import the name where the function is defined, and not for the type checker alone",
             code="runner-annotation-unresolved",
-            function=_name(function),
+            function=name_of(function),
         ) from error
 
 
@@ -140,17 +110,3 @@ def _without_none(annotation: Any) -> Any:
         if len(members) == 1:
             return members[0]
     return annotation
-
-
-def _wrong(function: Any, expected: Sequence[str], found: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"{_name(function)} must take ({', '.join(expected)}), the last one may be missing; {found}",
-        code="runner-signature-invalid",
-        expected=list(expected),
-        function=_name(function),
-    )
-
-
-def _name(function: Any) -> str:
-    target = function.func if isinstance(function, partial) else function
-    return f"{getattr(target, '__module__', '?')}.{getattr(target, '__qualname__', repr(target))}"

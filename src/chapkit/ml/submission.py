@@ -1,7 +1,7 @@
 """Accept a training or a prediction: checked first, stored second, answered after the commit."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from anyio.to_thread import run_sync
@@ -14,11 +14,12 @@ from chapkit.config.manager import ConfigManager
 from chapkit.core.errors import InvalidULIDError, NotFoundError, UnprocessableError
 from chapkit.core.ids import ULID
 from chapkit.core.services import Key, Scope, Services
+from chapkit.job.claiming import DEFAULT_QUEUE
 from chapkit.job.schemas import JobRecord, JobSpec
 from chapkit.job.service import JobService
 from chapkit.ml.cache import ParsedRequests
 from chapkit.ml.checks import RunLimits, check_predict, check_train
-from chapkit.ml.handlers import PREDICT, TRAIN
+from chapkit.ml.handlers import PREDICT, TRAIN, handler_name
 from chapkit.ml.schemas import MODEL_TYPE, PredictRequest, TrainRequest
 from chapkit.ml.work import store_body
 
@@ -34,14 +35,28 @@ class Submission:
     key: str | None = None
 
 
+@dataclass(frozen=True)
+class RunSettings:
+    """How the runs of one runner are accepted."""
+
+    limits: RunLimits = field(default_factory=RunLimits)
+    runner: str | None = None
+    """Its name; `None` for the one without."""
+    queues: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Where the jobs of each step wait."""
+
+    def queue_of(self, step: str) -> str:
+        """Return the queue of `ml.train` or `ml.predict`."""
+        return self.queues.get(step, DEFAULT_QUEUE)
+
+
 class RunSubmitter:
     """Turns requests into jobs."""
 
-    def __init__(self, services: Services, configs: Key[ConfigManager[Any]], limits: RunLimits, queue: str) -> None:
+    def __init__(self, services: Services, configs: Key[ConfigManager[Any]], settings: RunSettings) -> None:
         self._services = services
         self._configs = configs
-        self._limits = limits
-        self._queue = queue
+        self._settings = settings
 
     async def train(self, sent: Submission) -> JobRecord:
         """Accept a training.
@@ -50,13 +65,7 @@ class RunSubmitter:
             NotFoundError: There is no such configuration (`config-unknown`).
             UnprocessableError: The data cannot be trained on.
         """
-        request = sent.request
-        if not isinstance(request, TrainRequest):
-            raise TypeError("a training needs a TrainRequest")
-        await run_sync(check_train, request, self._limits)
-        async with self._services.scope.read() as scope:
-            await self._require_config(scope, request.config_id)
-        return await self._submit(TRAIN, sent, {"config_id": request.config_id})
+        return await self._submit(await self.training(sent), sent)
 
     async def predict(self, sent: Submission) -> JobRecord:
         """Accept a prediction.
@@ -65,32 +74,50 @@ class RunSubmitter:
             NotFoundError: There is no such model (`model-unknown`), or its configuration is gone.
             UnprocessableError: The artifact is no model (`artifact-not-a-model`), or the data do not fit.
         """
+        return await self._submit(await self.prediction(sent), sent)
+
+    async def training(self, sent: Submission) -> JobSpec:
+        """Return the job of a training, not yet submitted."""
+        request = sent.request
+        if not isinstance(request, TrainRequest):
+            raise TypeError("a training needs a TrainRequest")
+        await run_sync(check_train, request, self._settings.limits)
+        async with self._services.scope.read() as scope:
+            await self._require_config(scope, request.config_id)
+        return await self._spec(TRAIN, sent, {"config_id": request.config_id})
+
+    async def prediction(self, sent: Submission) -> JobSpec:
+        """Return the job of a prediction, not yet submitted."""
         request = sent.request
         if not isinstance(request, PredictRequest):
             raise TypeError("a prediction needs a PredictRequest")
-        await run_sync(check_predict, request, self._limits)
+        await run_sync(check_predict, request, self._settings.limits)
         async with self._services.scope.read() as scope:
             config_id = await self._config_of_model(scope, request.artifact_id)
             await self._require_config(scope, config_id)
-        return await self._submit(PREDICT, sent, {"config_id": config_id, "model_id": request.artifact_id})
+        return await self._spec(PREDICT, sent, {"config_id": config_id, "model_id": request.artifact_id})
 
-    async def _submit(self, handler: str, sent: Submission, payload: dict[str, Any]) -> JobRecord:
+    async def _spec(self, step: str, sent: Submission, payload: dict[str, Any]) -> JobSpec:
+        runner = self._settings.runner
+        handler = handler_name(step, runner)
         stored = await store_body(sent.body, payload, self._services.get(ContentStorage))
-        kind = handler.rpartition(".")[2]
-        job_id = ULID()
+        described = {} if runner is None else {"runner": runner}
         spec = JobSpec(
-            id=job_id,
+            id=ULID(),
             handler=handler,
             payload=stored.payload,
             payload_blob=stored.blob,
-            labels={"kind": kind, "config_id": payload["config_id"]},
+            labels={"kind": step.rpartition(".")[2], "config_id": payload["config_id"], **described},
             key=sent.key and f"{handler}:{sent.key}",
             fingerprint=stored.fingerprint,
             artifact_id=ULID(),
-            queue=self._queue,
+            queue=self._settings.queue_of(step),
         )
-        spec = sent.request.job.apply(spec) if sent.request.job is not None else spec
+        return sent.request.job.apply(spec) if sent.request.job is not None else spec
+
+    async def _submit(self, spec: JobSpec, sent: Submission) -> JobRecord:
         waiting = self._services.get(ParsedRequests)
+        job_id = spec.id or ULID()
         waiting.put(job_id, sent.request, len(sent.body))
         accepted: ULID | None = None
         try:
@@ -105,6 +132,18 @@ class RunSubmitter:
     async def _require_config(self, scope: Scope, config_id: ULID) -> None:
         if not await scope.get(self._configs).exists_by_id(config_id):
             raise NotFoundError(f"Config {config_id} not found", code="config-unknown", field="config_id")
+
+    def _require_own(self, artifact_id: ULID, runner: str | None) -> None:
+        own = self._settings.runner
+        if runner != own:
+            names = [name or "the runner without a name" for name in (runner, own)]
+            raise UnprocessableError(
+                f"The model {artifact_id} was trained by {names[0]}, and this is {names[1]}",
+                code="model-of-another-runner",
+                field="artifact_id",
+                found=runner,
+                expected=own,
+            )
 
     async def _config_of_model(self, scope: Scope, artifact_id: ULID) -> ULID:
         statement = select(Artifact.media_type, Artifact.signature, Artifact.info).where(Artifact.id == artifact_id)
@@ -123,6 +162,7 @@ class RunSubmitter:
                 field="artifact_id",
             )
         config_id = _ulid_or_none(row.info.get("config_id"))
+        self._require_own(artifact_id, row.info.get("runner"))
         if row.media_type != MODEL_MEDIA_TYPE or row.signature is None or config_id is None:
             raise UnprocessableError(
                 f"Artifact {artifact_id} is not a trained model of this service",

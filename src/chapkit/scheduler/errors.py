@@ -36,12 +36,9 @@ class TimezoneUnknownError(UnprocessableError):
     """No time zone has this name."""
 
     def __init__(self, found: object, did_you_mean: Sequence[str]) -> None:
-        hint = f"; did you mean {' or '.join(repr(name) for name in did_you_mean)}?" if did_you_mean else ""
+        hint = f" (did you mean {' or '.join(repr(name) for name in did_you_mean)}?)" if did_you_mean else ""
         super().__init__(
-            f"There is no time zone {shown(found)}{hint} Write a name of the IANA database, such as 'Africa/Kigali', "
-            "or 'UTC'"
-            if hint
-            else f"There is no time zone {shown(found)}; write a name of the IANA database, such as 'Africa/Kigali', "
+            f"There is no time zone {shown(found)}{hint}; write a name of the IANA database, such as 'Africa/Kigali', "
             "or 'UTC'",
             code="timezone-unknown",
             field="timezone",
@@ -120,8 +117,8 @@ class MissedPolicyInvalidError(UnprocessableError):
 
     def __init__(self, found: object) -> None:
         super().__init__(
-            f"{shown(found)} does not say what becomes of missed ticks; write 'skip', 'latest', or {{'all': 10}} with a "
-            "number from 1 to 1000",
+            f"{shown(found)} does not say what becomes of missed ticks; write 'skip', 'latest', or {{'all': 10}} with "
+            "a number from 1 to 1000",
             code="missed-policy-invalid",
             field="missed",
             found=str(found)[:MOST_SHOWN],

@@ -34,7 +34,7 @@ def _unknown(name: str) -> TimezoneUnknownError | TimezoneDataMissingError:
     from difflib import get_close_matches
     from zoneinfo import available_timezones
 
-    names = sorted(available_timezones())
+    names = sorted(known for known in available_timezones() if not known.startswith(_UNSTEADY))
     if not names:
         return TimezoneDataMissingError(name)
     wanted = name[:100].casefold().replace(" ", "_")

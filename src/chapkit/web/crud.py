@@ -28,13 +28,13 @@ from chapkit.web.router import Router
 InSchemaT = TypeVar("InSchemaT", bound=EntityIn)
 OutSchemaT = TypeVar("OutSchemaT", bound=EntityOut)
 AnyManager = BaseManager[Any, Any, Any]
-_Filters = Annotated[
+Filters = Annotated[
     list[str] | None,
     QueryParameter(
         alias="filter", description="`field:op:value`, repeatable; op is one of eq ne lt le gt ge in like null"
     ),
 ]
-_Sorting = Annotated[
+Sorting = Annotated[
     str | None, QueryParameter(alias="sort", description="Fields, comma-separated; `-` before one means falling")
 ]
 _Cascade = Annotated[bool | None, QueryParameter(description="Whether what hangs on the entity is deleted with it")]
@@ -111,10 +111,10 @@ class CrudRouter(Router, Generic[InSchemaT, OutSchemaT]):
 
     def _register_list(self) -> None:
         async def find(
-            request: Request, manager: Any, window: Any, filters: _Filters = None, sort: _Sorting = None
+            request: Request, manager: Any, window: Any, filters: Filters = None, sort: Sorting = None
         ) -> Response:
             query = Query(filters=parse_filters(filters or ()), sort=parse_sort(sort))
-            return await _list(request, manager, window, query)
+            return await answer_list(request, manager, window, query)
 
         self._annotate(find, window=Annotated[Window, Depends(get_window)])
         self.router.add_api_route(
@@ -230,7 +230,8 @@ async def _changed(manager: AnyManager, entity: Any) -> Response:
     return json_bytes(await manager.render_one(entity), headers={"ETag": manager.etag(entity)})
 
 
-async def _list(request: Request, manager: AnyManager, window: Window, query: Query) -> Response:
+async def answer_list(request: Request, manager: AnyManager, window: Window, query: Query) -> Response:
+    """Return the entities that `query` asks for, as the window wants them: all, a page, or the next after a cursor."""
     headers: dict[str, str] = {}
     if window.paged:
         page, size = window.page_number, window.page_size

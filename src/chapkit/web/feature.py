@@ -58,6 +58,9 @@ class Feature:
     def register(self, services: Services) -> None:
         """Say which things and scoped things this feature brings."""
 
+    def finish(self, services: Services) -> None:
+        """Check what can only be told when every feature has registered."""
+
     def middleware(self) -> Iterable[Middleware]:
         """Return ASGI middleware, the outermost first."""
         return ()

@@ -13,6 +13,7 @@ from chapkit.job.executors.user_code import UserCode
 from chapkit.job.ports import JobOutcome
 from chapkit.job.recording import Recorder
 from chapkit.job.rows import JOBS
+from chapkit.job.runtime import JobLimits
 from chapkit.job.schemas import JobStatus
 from tests.unit.job.parts import Double, Held, Scripted, Threaded, claim_jobs, happens, job_system
 
@@ -104,9 +105,9 @@ async def test_a_job_that_has_ended_cannot_be_canceled(database: Database) -> No
             await system.jobs.cancel(ULID())
 
 
-async def test_a_request_of_another_process_is_heard(database: Database) -> None:
+async def test_a_request_that_nobody_told_of_is_found(database: Database) -> None:
     held = Held()
-    async with job_system(database, held) as system:
+    async with job_system(database, held, limits=JobLimits(look_every=0.1)) as system:
         job = await system.submit("test.held")
         await happens(held.begun)
         async with system.services.scope.write() as scope:

@@ -9,7 +9,8 @@ import pytest
 
 from chapkit.core.errors import ConfigurationError
 from chapkit.data import DataFrame, FrameConverters
-from chapkit.ml.signature import PREDICT_PARAMETERS, TRAIN_PARAMETERS, BoundFunction, bind_function
+from chapkit.data.signature import TRAIN_PARAMETERS, PREDICT_PARAMETERS
+from chapkit.ml.signature import BoundFunction, bind_function
 from tests.unit.ml import later
 
 FRAME = DataFrame(columns=["a"], data=[[1.0]])

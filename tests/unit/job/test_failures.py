@@ -3,7 +3,7 @@ import pytest
 from chapkit.core.errors import NotFoundError
 from chapkit.data import DataFrame
 from chapkit.job.executors.containment import contained
-from chapkit.ml.failures import describe_failure
+from chapkit.job.failures import describe_failure
 
 
 def fit(rows: int) -> None:

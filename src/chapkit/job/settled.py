@@ -1,0 +1,39 @@
+"""Jobs whose result is there already: written down as completed, so that nobody runs them."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import update
+
+from chapkit.core.ids import ULID
+from chapkit.core.services import Scope
+from chapkit.job.ledger import JobLedger
+from chapkit.job.rows import JOBS, to_wire
+from chapkit.job.schemas import JobRecord, JobSpec, JobStatus
+from chapkit.job.service import JobService
+from chapkit.job.specs import row_of
+
+
+async def settle(spec: JobSpec, scope: Scope) -> JobRecord:
+    """Add a completed job in the caller's transaction; `artifact_id` of the spec is where the result is.
+
+    Raises:
+        ConflictError: The key belongs to another request (`idempotency-key-reused`).
+    """
+    jobs = scope.services.get(JobService)
+    now = jobs.runtime.clock.now()
+    handler = jobs.runtime.handlers.get(spec.handler)
+    values = row_of(replace(spec, run_after=None, total_timeout=None, queue_timeout=None), handler, now, owner=None)
+    done = {"status": JobStatus.COMPLETED.value, "started_at": now, "finished_at": now, "progress": 1.0}
+    values |= {**done, "concurrency_key": None, "concurrency_limit": None}
+    if await JobLedger(scope.session, now).insert(values):
+        return JobRecord.model_validate(to_wire(values))
+    # The key is known, so this returns the first job, or refuses the key.
+    return await jobs.submit(spec, scope)
+
+
+async def change_job(scope: Scope, job_id: ULID, **values: Any) -> None:
+    """Write columns of a job that this transaction has just ended."""
+    columns: Mapping[str, Any] = values
+    await scope.session.execute(update(JOBS).where(JOBS.c.id == job_id).values(**columns))

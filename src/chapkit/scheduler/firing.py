@@ -1,0 +1,146 @@
+"""What happens when a schedule is due: its ticks, their jobs and the next tick, in one transaction."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from chapkit.core.faults import reach
+from chapkit.core.ids import ULID
+from chapkit.core.services import Scope, Services
+from chapkit.scheduler.models import Schedule
+from chapkit.scheduler.plan import Plan, plan_ticks
+from chapkit.scheduler.policies import Overlap
+from chapkit.scheduler.repository import ScheduleRepository
+from chapkit.scheduler.schemas import TickOutcome, TickSource
+from chapkit.scheduler.standing import Standing
+from chapkit.scheduler.submission import Prepared, TickJobs, Verdict
+
+_MISSED = Verdict(TickOutcome.SKIPPED, "Missed: nobody was there in time")
+
+
+@dataclass(frozen=True)
+class _Intent:
+    """A schedule as it was seen, and what was prepared for its ticks."""
+
+    schedule: Schedule
+    now: datetime
+    plan: Plan
+    jobs: Mapping[datetime, Prepared] = field(default_factory=dict[datetime, Prepared])
+
+    def holds_for(self, schedule: Schedule) -> bool:
+        """Tell whether nothing has happened to the schedule since."""
+        seen = self.schedule
+        return (schedule.updated_at, schedule.next_run_at) == (seen.updated_at, seen.next_run_at)
+
+
+class _Outdated(Exception):
+    """What was prepared does not fit any more."""
+
+
+class Firing:
+    """Sees to schedules that are due; any number of processes may do so at once."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._jobs = TickJobs(services)
+
+    async def fire(self, schedule_id: ULID, now: datetime) -> bool:
+        """See to the ticks of a schedule that are due; False if they are not, or if somebody else does it.
+
+        Raises:
+            UnavailableError: The database does not answer, or the service stops; nothing has happened.
+        """
+        intent = await self._prepare(schedule_id, now)
+        if intent is None:
+            return False
+        try:
+            # What a power cut takes away is done again: the tick and its job are lost together.
+            async with self._services.scope.write(durable=False) as scope:
+                await self._carry_out(scope, intent)
+                reach("schedule.fire.before-commit")
+        except _Outdated:
+            return False
+        reach("schedule.fire.after-commit")
+        return True
+
+    async def _prepare(self, schedule_id: ULID, now: datetime) -> _Intent | None:
+        async with self._services.scope.read() as scope:
+            repository = ScheduleRepository(scope.session)
+            schedule = await repository.find_by_id(schedule_id)
+            if schedule is None or schedule.next_run_at is None or schedule.next_run_at > now:
+                return None
+            plan = plan_ticks(schedule, now)
+            standing = await Standing.of(schedule, repository)
+            jobs: dict[datetime, Prepared] = {}
+            if not standing.is_exhausted(schedule) and not _is_in_the_way(schedule, standing):
+                for tick in plan.runs:
+                    jobs[tick] = await self._jobs.try_prepare(scope, schedule, tick, TickSource.TRIGGER)
+        return _Intent(schedule, now, plan, jobs)
+
+    async def _carry_out(self, scope: Scope, intent: _Intent) -> None:
+        repository = ScheduleRepository(scope.session)
+        schedule = await repository.lock_due(intent.schedule.id, intent.now)
+        if schedule is None or not intent.holds_for(schedule):
+            raise _Outdated
+        plan = intent.plan
+        standing = await Standing.of(schedule, repository)
+        known = await repository.known_ticks(schedule.id, [*plan.missed, *plan.runs])
+        # Those that are known were seen to already, before the clock was put back.
+        verdicts = dict.fromkeys((tick for tick in plan.missed if tick not in known), _MISSED)
+        for tick in plan.runs:
+            if tick not in known:
+                verdicts[tick] = await self._run(scope, schedule, standing, intent.jobs.get(tick))
+        await repository.add_ticks(
+            [verdict.row(schedule.id, tick, TickSource.TRIGGER, intent.now) for tick, verdict in verdicts.items()]
+        )
+        values = _moved(schedule, standing, plan)
+        values["ticks"] = schedule.ticks + len(verdicts)
+        if verdicts:
+            tick = max(verdicts)
+            values |= last_columns(tick, verdicts[tick])
+        await repository.write(schedule.id, values)
+        await repository.prune_ticks(schedule.id, schedule.ticks, values["ticks"])
+
+    async def _run(self, scope: Scope, schedule: Schedule, standing: Standing, prepared: Prepared | None) -> Verdict:
+        if standing.is_exhausted(schedule):
+            return Verdict(TickOutcome.SKIPPED, f"Paused: {standing.reason_to_pause}")
+        if _is_in_the_way(schedule, standing):
+            return Verdict(TickOutcome.SKIPPED, f"The job {standing.active[-1]} of an earlier tick has not ended")
+        if prepared is None:
+            # The job that was in the way has ended just now.
+            raise _Outdated
+        verdict = await self._jobs.try_submit(scope, schedule, prepared)
+        if verdict.job_id is None:
+            standing.fail(verdict.reason)
+            return verdict
+        if schedule.overlap == Overlap.REPLACE:
+            for job_id in standing.active:
+                await self._jobs.request_cancel(scope, ULID.trusted(job_id))
+        standing.active.append(verdict.job_id)
+        return verdict
+
+
+def last_columns(tick: datetime, verdict: Verdict) -> dict[str, Any]:
+    """Return what a schedule shows of its last tick."""
+    return {
+        "last_scheduled_for": tick,
+        "last_outcome": verdict.outcome.value,
+        "last_reason": verdict.reason,
+        "last_job_id": verdict.job_id,
+    }
+
+
+def _is_in_the_way(schedule: Schedule, standing: Standing) -> bool:
+    return schedule.overlap == Overlap.SKIP and bool(standing.active)
+
+
+def _moved(schedule: Schedule, standing: Standing, plan: Plan) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "active": standing.active,
+        "failures": standing.failures,
+        "next_run_at": plan.next_run_at,
+    }
+    if standing.is_exhausted(schedule):
+        values |= {"enabled": False, "paused_reason": standing.reason_to_pause, "next_run_at": None}
+    return values

@@ -1,0 +1,63 @@
+"""Which ticks are due, and which of them run; nothing here touches a database."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from chapkit.scheduler.models import Schedule
+from chapkit.scheduler.moments import RESOLUTION
+from chapkit.scheduler.policies import Missed, missed
+from chapkit.scheduler.trigger_schemas import build_trigger
+from chapkit.scheduler.triggers import Trigger, Window
+
+MOST_RUNS = 50
+"""Ticks that one transaction submits; what is more waits for the next one."""
+_MOST_ON_TIME = 1000
+_LEAST_SHOWN = 20
+"""Missed ticks that are written down, however many more there were."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a transaction does about the ticks of a schedule that are due."""
+
+    runs: Sequence[datetime] = ()
+    missed: Sequence[datetime] = ()
+    """Never run; only the last ones, where there are very many."""
+    next_run_at: datetime | None = None
+
+
+def trigger_of(schedule: Schedule) -> Trigger:
+    """Return when a schedule is due, within its window."""
+    return Window(schedule.start_at, schedule.end_at).limit(build_trigger(schedule.trigger))
+
+
+def plan_ticks(schedule: Schedule, now: datetime) -> Plan:
+    """Return what is to be done about the ticks that are due until now.
+
+    The work is bounded, also when a schedule of seconds was asleep for a year.
+    """
+    start = schedule.next_run_at
+    if start is None or start > now:
+        return Plan(next_run_at=start)
+    trigger, end = trigger_of(schedule), now + RESOLUTION
+    grace, policy = timedelta(seconds=schedule.grace), Missed.from_wire(schedule.missed)
+    oldest = max(start, now - grace)
+    late = trigger.latest(start, oldest, max(policy.most, _LEAST_SHOWN))
+    on_time = list(trigger.between(oldest, end, _MOST_ON_TIME))
+    due = [*late, *on_time]
+    if not due:
+        # The zone changes its clocks on other days now than when the tick was reckoned.
+        return Plan(next_run_at=trigger.next_after(now))
+    runs, never = missed(due, policy, grace, now=now)
+    if len(runs) > MOST_RUNS:
+        rest = runs[MOST_RUNS]
+        return Plan(runs[:MOST_RUNS], [tick for tick in never if tick < rest], rest)
+    return Plan(runs, never, trigger.next_after(due[-1]))
+
+
+def next_tick(schedule: Schedule, now: datetime) -> datetime | None:
+    """Return the first tick after `now`, if the schedule may run at all."""
+    if not schedule.enabled or schedule.held_reason is not None:
+        return None
+    return trigger_of(schedule).next_after(now)

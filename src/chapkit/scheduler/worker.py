@@ -1,0 +1,91 @@
+"""Wakes when a schedule is due."""
+
+import asyncio
+import random
+from datetime import timedelta
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from chapkit.core.clock import Clock
+from chapkit.core.errors import ChapkitError
+from chapkit.core.ids import ULID
+from chapkit.core.logging import get_logger
+from chapkit.core.services import Services
+from chapkit.job.runtime import JobRuntime
+from chapkit.scheduler.alarm import Alarm
+from chapkit.scheduler.firing import Firing
+from chapkit.scheduler.repository import ScheduleRepository
+
+BATCH = 100
+LOOK_EVERY = 10.0
+"""Seconds between two looks at least: the clock may be put forward, and other processes add schedules."""
+_PAUSE_AFTER_ERROR = 1.0
+_PAUSE_FOR_OTHERS = 0.05
+"""Seconds after which it looks again when others were at work on all that was due."""
+
+
+class ScheduleWorker:
+    """Sees to what is due; it sleeps until then, and any number of processes may have one."""
+
+    name = "schedules"
+
+    def __init__(self, services: Services, *, look_every: float = LOOK_EVERY) -> None:
+        self._services = services
+        self._firing = Firing(services)
+        self._look_every = look_every
+        # Several processes begin at different ends, so that they seldom want the same.
+        self._chance = random.Random()
+        self.alarm = Alarm()
+        self.is_working = False
+
+    def wake(self) -> None:
+        """Let it look again: something may be due sooner than it thinks."""
+        self.alarm.ring()
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        self.alarm.open()
+        self.is_working = True
+        try:
+            while True:
+                try:
+                    pause = await self.work()
+                except (ChapkitError, SQLAlchemyError, ConnectionError) as error:
+                    get_logger("chapkit.scheduler").warning(
+                        "schedule.worker_waits", error=f"{type(error).__name__}: {error}"
+                    )
+                    pause = _PAUSE_AFTER_ERROR
+                await self.alarm.wait(pause)
+        finally:
+            self.is_working = False
+
+    async def work(self) -> float:
+        """See to everything that is due, and return the seconds until something is."""
+        while due := await self._list_due():
+            self._chance.shuffle(due)
+            fired = [await self._fire(schedule_id) for schedule_id in due]
+            if not any(fired):
+                return _PAUSE_FOR_OTHERS
+        return await self._patience()
+
+    async def _fire(self, schedule_id: ULID) -> bool:
+        fired = await self._firing.fire(schedule_id, self._clock.now())
+        # Others want to work as well, also when very much is due.
+        await asyncio.sleep(0)
+        return fired
+
+    async def _list_due(self) -> list[ULID]:
+        async with self._services.scope.read() as scope:
+            return await ScheduleRepository(scope.session).list_due(self._clock.now(), BATCH)
+
+    async def _patience(self) -> float:
+        async with self._services.scope.read() as scope:
+            moment = await ScheduleRepository(scope.session).next_moment()
+        if moment is None:
+            return self._look_every
+        left = moment - self._clock.now()
+        return min(self._look_every, max(0.0, left / timedelta(seconds=1)))
+
+    @property
+    def _clock(self) -> Clock:
+        return self._services.get(JobRuntime).clock

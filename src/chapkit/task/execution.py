@@ -1,0 +1,208 @@
+"""Submit tasks: checked first, answered with a kept result if there is one, else a job."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from chapkit.core.ids import ULID
+from chapkit.core.services import Scope, Services
+from chapkit.job.claiming import DEFAULT_QUEUE
+from chapkit.job.options import JobOptions
+from chapkit.job.policies import Retry
+from chapkit.job.runtime import JobRuntime
+from chapkit.job.schemas import JobRecord, JobSpec
+from chapkit.job.service import JobService
+from chapkit.job.settled import settle
+from chapkit.task.cache_counts import CacheCounts
+from chapkit.task.errors import TaskParametersError
+from chapkit.task.functions import TaskFunction, TaskFunctions
+from chapkit.task.models import Task
+from chapkit.task.refusals import ShellTasksOffError, TaskDisabledError, TaskRefusal, TaskUnknownError
+from chapkit.task.repository import TaskRepository
+from chapkit.task.results import Kept, TaskResults
+from chapkit.task.schemas import PYTHON, SHELL
+
+PYTHON_HANDLER = "task.python"
+SHELL_HANDLER = "task.shell"
+_KIND = "task"
+_SHOWN_COMMAND = 80
+_POINTLESS = (TaskRefusal, TaskParametersError)
+"""Errors that come again however often a job is tried."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a caller wants of one execution."""
+
+    parameters: Mapping[str, Any] | None = None
+    """These take the place of the task's own ones, each by its name."""
+    options: JobOptions | None = None
+    key: str | None = None
+    """A repeated execution with the same key returns the first job."""
+    fingerprint: str | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A job that is ready to be submitted."""
+
+    spec: JobSpec
+    kept: Kept | None = None
+    """Which kept result would do as well."""
+    artifact_id: ULID | None = None
+    """Where that is, if there is one."""
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """An accepted execution."""
+
+    job: JobRecord
+    cache: Literal["hit", "miss"] | None = None
+
+
+class TaskSubmitter:
+    """Turns tasks into jobs."""
+
+    def __init__(
+        self, services: Services, functions: TaskFunctions, counts: CacheCounts, *, allow_shell: bool = False
+    ) -> None:
+        self._services = services
+        self._functions = functions
+        self._counts = counts
+        self.allow_shell = allow_shell
+
+    def check(self, command: str, task_type: str, parameters: Mapping[str, Any] | None) -> None:
+        """Go on, if the service could run such a task.
+
+        Raises:
+            ShellTasksOffError: It runs no commands (`shell-tasks-off`).
+            CommandUnknownError: It has no such function (`task-function-unknown`).
+            TaskParametersError: The parameters do not fit the function (`task-parameters-invalid`).
+        """
+        if task_type == PYTHON:
+            self._functions.require(command).complete(parameters or {})
+        elif not self.allow_shell:
+            raise ShellTasksOffError
+
+    async def execute(self, task_id: ULID, asked: Asked) -> Submitted:
+        """Submit a task in units of work of its own.
+
+        Raises:
+            TaskUnknownError: There is no such task (`task-unknown`).
+            TaskDisabledError: It is not to be run (`task-disabled`).
+        """
+        # Reading apart, as what is read here holds up nobody who writes.
+        async with self._services.scope.read() as scope:
+            task = await TaskRepository(scope.session).find_by_id(task_id)
+            if task is None:
+                raise TaskUnknownError(task_id)
+            plan = await self._with_result(self.plan(task, asked), scope)
+        async with self._services.scope.write() as scope:
+            return await self._submit(plan, scope)
+
+    async def submit(self, plan: Plan, scope: Scope) -> Submitted:
+        """Submit a plan in the caller's unit of work."""
+        return await self._submit(await self._with_result(plan, scope), scope)
+
+    def plan(self, task: Task, asked: Asked) -> Plan:
+        """Return the job of a task.
+
+        Raises:
+            TaskDisabledError: It is not to be run (`task-disabled`).
+            ChapkitError: The service could not run it; see `check`.
+        """
+        if not task.enabled:
+            raise TaskDisabledError(task.id, task.disabled_reason)
+        own = None if task.job is None else JobOptions.model_validate(task.job)
+        payload: dict[str, Any] = {"task_id": task.id}
+        if asked.parameters is not None:
+            payload["parameters"] = dict(asked.parameters)
+        if task.task_type == PYTHON:
+            function = self._functions.require(task.command)
+            parameters = {**(task.parameters or {}), **(asked.parameters or {})}
+            return self._plan_call(function, parameters, payload, asked, own)
+        if not self.allow_shell:
+            raise ShellTasksOffError
+        spec = JobSpec(
+            handler=SHELL_HANDLER,
+            payload=payload,
+            labels={"kind": _KIND, "name": task.command[:_SHOWN_COMMAND], "task_id": task.id},
+            artifact_id=ULID(),
+            **_identity(SHELL, task.id, asked),
+        )
+        return Plan(_with_options(spec, own, asked.options))
+
+    def plan_function(self, name: str, asked: Asked) -> Plan:
+        """Return the job that calls a function which no task stands for.
+
+        Raises:
+            CommandUnknownError: There is no such function (`task-function-unknown`).
+            TaskParametersError: The parameters do not fit it (`task-parameters-invalid`).
+        """
+        parameters = dict(asked.parameters or {})
+        payload = {"function": name, "parameters": parameters}
+        return self._plan_call(self._functions.require(name), parameters, payload, asked, None)
+
+    def _plan_call(
+        self,
+        function: TaskFunction,
+        parameters: Mapping[str, Any],
+        payload: dict[str, Any],
+        asked: Asked,
+        own: JobOptions | None,
+    ) -> Plan:
+        declared = function.declaration
+        kept = function.kept(function.complete(parameters))
+        labels = {
+            "kind": _KIND,
+            "name": declared.name,
+            "function": declared.name,
+            "code_version": declared.code_version,
+            **({"task_id": payload["task_id"]} if "task_id" in payload else {}),
+        }
+        spec = JobSpec(
+            handler=PYTHON_HANDLER,
+            payload=payload,
+            labels=labels,
+            queue=declared.queue or DEFAULT_QUEUE,
+            retry=declared.retry,
+            timeout=declared.timeout,
+            # An equal call may bring the result, under an identifier that nobody knows yet.
+            artifact_id=ULID() if kept is None else None,
+            # Equal calls one after the other, so that the first one's result does for the others.
+            concurrency_key=None if kept is None else f"cache:{kept.key}",
+            **_identity(declared.name, payload.get("task_id"), asked),
+        )
+        return Plan(_with_options(spec, own, asked.options), kept)
+
+    async def _with_result(self, plan: Plan, scope: Scope) -> Plan:
+        if plan.kept is None:
+            return plan
+        found = await TaskResults(scope.session, self._services.get(JobRuntime).clock.now).find(plan.kept.key)
+        return plan if found is None or found.is_stale else replace(plan, artifact_id=found.artifact_id)
+
+    async def _submit(self, plan: Plan, scope: Scope) -> Submitted:
+        if plan.kept is None:
+            return Submitted(await self._services.get(JobService).submit(plan.spec, scope))
+        if plan.artifact_id is None:
+            return Submitted(await self._services.get(JobService).submit(plan.spec, scope), "miss")
+        labels = {**plan.spec.labels, "cache": "hit"}
+        job = await settle(replace(plan.spec, labels=labels, artifact_id=plan.artifact_id), scope)
+        self._counts.add(plan.kept.function, "hits")
+        return Submitted(job, "hit")
+
+
+def _identity(what: str, task_id: str | None, asked: Asked) -> dict[str, Any]:
+    key = None if asked.key is None else f"task:{task_id or what}:{asked.key}"
+    return {"key": key, "fingerprint": asked.fingerprint}
+
+
+def _with_options(spec: JobSpec, *given: JobOptions | None) -> JobSpec:
+    for options in given:
+        spec = spec if options is None else options.apply(spec)
+    return spec if spec.retry is None else replace(spec, retry=_without_pointless(spec.retry))
+
+
+def _without_pointless(retry: Retry) -> Retry:
+    return replace(retry, never=(*retry.never, *_POINTLESS))
