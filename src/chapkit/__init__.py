@@ -41,6 +41,13 @@ if TYPE_CHECKING:
     from chapkit.ml.runner import FunctionalModelRunner as FunctionalModelRunner
     from chapkit.ml.schemas import PredictResponse as PredictResponse
     from chapkit.ml.schemas import TrainResponse as TrainResponse
+    from chapkit.task.manager import TaskManager as TaskManager
+    from chapkit.task.models import Task as Task
+    from chapkit.task.orphans import validate_and_disable_orphaned_tasks as validate_and_disable_orphaned_tasks
+    from chapkit.task.registry import TaskRegistry as TaskRegistry
+    from chapkit.task.repository import TaskRepository as TaskRepository
+    from chapkit.task.schemas import TaskIn as TaskIn
+    from chapkit.task.schemas import TaskOut as TaskOut
 
 _MODULES: dict[str, tuple[str, ...]] = {
     "chapkit._version": ("__version__",),
@@ -98,6 +105,15 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "chapkit.ml.schemas": (
         "PredictResponse",
         "TrainResponse",
+    ),
+    "chapkit.task.manager": ("TaskManager",),
+    "chapkit.task.models": ("Task",),
+    "chapkit.task.orphans": ("validate_and_disable_orphaned_tasks",),
+    "chapkit.task.registry": ("TaskRegistry",),
+    "chapkit.task.repository": ("TaskRepository",),
+    "chapkit.task.schemas": (
+        "TaskIn",
+        "TaskOut",
     ),
 }
 _NAMES = {name: module for module, names in _MODULES.items() for name in names}

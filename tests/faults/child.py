@@ -15,6 +15,7 @@ from tests.faults.driver import drain, drive
 from tests.faults.orders import DRAIN, SERVING, WRITE, Order
 from tests.faults.points import Road
 from tests.faults.strikes import Say, arm
+from tests.faults.ticking import see_to_ticks
 from tests.faults.writers import write_much
 from tests.things import open_database
 
@@ -27,6 +28,8 @@ def live(app: FastAPI, order: Order, say: Say) -> None:
         arm(order.strike, say)
     if order.road in SERVING:
         asyncio.run(_serve(app, order, say))
+    elif order.road == Road.TICK:
+        asyncio.run(see_to_ticks(app, say))
     elif order.road in (Road.CREATE, Road.UPGRADE):
         asyncio.run(_migrate(order, say))
     elif order.road == Road.SIGN:

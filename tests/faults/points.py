@@ -18,6 +18,10 @@ class Road(StrEnum):
     """Opens a database of an older release."""
     SIGN = "sign"
     """Needs the signing key for the first time."""
+    TICK = "tick"
+    """Sees to schedules, as others do at the same time."""
+    ELSEWHERE = "elsewhere"
+    """Belongs to a feature that the struck service does not have."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,10 @@ POINTS: Mapping[str, Place] = {
     "migrate.after-upgrade": Place(Road.UPGRADE),
     "signing.before-key": Place(Road.SIGN),
     "signing.after-key": Place(Road.SIGN),
+    # Tasks and schedules.
+    "task.before-record": Place(Road.ELSEWHERE),
+    "schedule.fire.before-commit": Place(Road.TICK, deepest=6, holds=True),
+    "schedule.fire.after-commit": Place(Road.TICK, deepest=6),
 }
 
 

@@ -106,6 +106,7 @@ def build_app(url: str, folder: Path, durability: Durability, clock: Clock) -> F
         .with_config(Knob)
         .with_artifacts(hierarchy=ArtifactHierarchy(name="faults"), enable_config_linking=True)
         .with_feature(JobFeature(max_concurrency=SLOTS, shutdown_timeout=0.3, clock=clock))
+        .with_schedules()
         .with_ml(FunctionalModelRunner(on_train=train, on_predict=predict))
         .with_feature(WorkFeature())
         .build()

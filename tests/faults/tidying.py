@@ -17,7 +17,7 @@ from chapkit.artifact.sweeper import BlobSweeper
 from chapkit.core.checkpoint import Checkpointer
 from chapkit.core.clock import SystemClock, utc_now
 from chapkit.core.database import Database
-from chapkit.core.errors import ConflictError, NotFoundError
+from chapkit.core.errors import ConflictError, NotFoundError, UnavailableError
 from chapkit.core.services import Services
 from chapkit.core.sqlite import SqliteDatabase
 from chapkit.job.janitor import JobJanitor
@@ -93,6 +93,8 @@ async def recover_swiftly(services: Services) -> None:
     runtime = services.get(JobRuntime)
     recovery = JobRecovery(runtime, swift_monotonic)
     while runtime.presence.id is not None:
-        await runtime.presence.beat()
-        await recovery.recover()
+        # As the worker of the service does: the next time will do.
+        with suppress(UnavailableError):
+            await runtime.presence.beat()
+            await recovery.recover()
         await asyncio.sleep(_RECOVER_EVERY)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from chapkit.ops.health_schemas import HealthStatus as HealthStatus
     from chapkit.ops.system import SystemFeature as SystemFeature
     from chapkit.ops.system import SystemInfo as SystemInfo
+    from chapkit.task.router import TaskRouter as TaskRouter
     from chapkit.web.crud import CrudRouter as CrudRouter
     from chapkit.web.dependencies import RequestScope as RequestScope
     from chapkit.web.dependencies import get_scope as get_scope
@@ -73,6 +74,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "SystemFeature",
         "SystemInfo",
     ),
+    "chapkit.task.router": ("TaskRouter",),
     "chapkit.web.crud": ("CrudRouter",),
     "chapkit.web.dependencies": (
         "RequestScope",

@@ -13,6 +13,7 @@ from chapkit.api.connect import connect
 from chapkit.api.hooks import Hook
 from chapkit.api.info import InfoFeature, ServiceInfo
 from chapkit.api.models import ModelCalls
+from chapkit.api.schedules import ScheduleCalls
 from chapkit.api.tasks import TaskCalls
 from chapkit.config.schemas import BaseConfig
 from chapkit.core.database import Database, parse_url
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 IN_MEMORY = "sqlite+aiosqlite:///:memory:"
 
 
-class ServiceBuilder(ModelCalls, TaskCalls):
+class ServiceBuilder(ModelCalls, TaskCalls, ScheduleCalls):
     """Puts a service together; `build()` may be called as often as wanted, each time for a new application."""
 
     def __init__(

@@ -20,6 +20,8 @@ def connect(features: list[Feature], *, links_configs: bool) -> list[Feature]:
         from chapkit.link.feature import LinkFeature
 
         features = [*features, LinkFeature.between(features)]
+    if "schedule" in kinds:
+        features = _with_schedules(features, kinds)
     return [_with_prefixes(feature, features) for feature in features]
 
 
@@ -38,7 +40,28 @@ def run_limits(info: ServiceInfo) -> "RunLimits":
     )
 
 
+def _with_schedules(features: list[Feature], kinds: set[str]) -> list[Feature]:
+    # Lazy: only services with schedules get here.
+    from chapkit.job.feature import JobFeature
+    from chapkit.scheduler.feature import ScheduleFeature
+
+    schedules = next(feature for feature in features if feature.kind == ScheduleFeature.kind)
+    if not isinstance(schedules, ScheduleFeature):
+        return features
+    jobs = next((feature for feature in features if isinstance(feature, JobFeature)), None)
+    connected = schedules if jobs is None else replace(schedules, jobs_prefix=jobs.prefix)
+    # Behind all others, as what they bring can be scheduled in code.
+    features = [*(feature for feature in features if feature is not schedules), connected]
+    if "task" not in kinds:
+        return features
+    from chapkit.scheduler.task_side import TaskScheduleFeature
+
+    return [*features, TaskScheduleFeature.between(features, connected)]
+
+
 def _with_prefixes(feature: Feature, features: list[Feature]) -> Feature:
+    if feature.kind == "task":
+        return _task_with_prefixes(feature, features)
     if feature.kind != "ml":
         return feature
     # Lazy: only services with a model get here.
@@ -70,3 +93,22 @@ def _with_prefixes(feature: Feature, features: list[Feature]) -> Feature:
     runners = [other for other in features if isinstance(other, MLFeature)]
     default = next((each for each in runners if each.name is None), runners[0])
     return replace(feature, config_name=config.name, config_schema=config.schema, is_default=feature.key == default.key)
+
+
+def _task_with_prefixes(feature: Feature, features: list[Feature]) -> Feature:
+    # Lazy: only services with tasks get here.
+    from chapkit.artifact.feature import ArtifactFeature
+    from chapkit.config.feature import ConfigFeature
+    from chapkit.job.feature import JobFeature
+    from chapkit.task.feature import TaskFeature
+
+    if not isinstance(feature, TaskFeature):
+        return feature
+    for other in features:
+        if isinstance(other, ArtifactFeature):
+            feature = replace(feature, artifacts_prefix=other.prefix)
+        elif isinstance(other, JobFeature):
+            feature = replace(feature, jobs_prefix=other.prefix)
+        elif isinstance(other, ConfigFeature):
+            feature = replace(feature, configs=(*feature.configs, (other.name, other.schema)))
+    return feature

@@ -6,6 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from chapkit.artifact.manager import ArtifactManager
 from chapkit.config.manager import ConfigManager
+from chapkit.task.manager import TaskManager
 from chapkit.web.dependencies import RequestScope
 
 
@@ -17,6 +18,11 @@ async def get_config_manager(scope: RequestScope) -> ConfigManager[Any]:
 async def get_artifact_manager(scope: RequestScope) -> ArtifactManager:
     """Return the manager of the service's artifacts."""
     return scope.get(ArtifactManager)
+
+
+async def get_task_manager(scope: RequestScope) -> TaskManager:
+    """Return the manager of the service's tasks."""
+    return scope.get(TaskManager)
 
 
 async def get_session(scope: RequestScope) -> AsyncSession:

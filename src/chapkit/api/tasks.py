@@ -63,7 +63,7 @@ class TaskCalls(FeatureCalls):
             scope: `app` for one that all jobs of the service share, `job` for a new one in each job.
         """
         # Lazy: only services with tasks need what follows.
-        from chapkit.task.provision import Provision, ProvisionFeature
+        from chapkit.task.provisions import Provision, ProvisionFeature
 
         present = self._features.get(ProvisionFeature.kind)
         given = present.provisions if isinstance(present, ProvisionFeature) else ()

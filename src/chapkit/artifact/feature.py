@@ -52,7 +52,8 @@ class ArtifactFeature(Feature):
         references.add(select(Job.payload_blob).where(Job.payload_blob.is_not(None)))
         jobs = services.find(JobReferences) or JobReferences()
         # What made an artifact is part of its lineage; a job is told its artifact's identifier when it is submitted.
-        jobs.add(select(Job.id).join(Artifact, Artifact.id == Job.artifact_id))
+        # One that was never started only points to what another one has made.
+        jobs.add(select(Job.id).join(Artifact, Artifact.id == Job.artifact_id).where(Job.attempt > 0))
         services.add(JobReferences, jobs)
         services.add(ContentStorage, storage)
         services.add(BlobReferences, references)

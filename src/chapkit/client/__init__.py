@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from chapkit.client.retries import Retries as Retries
     from chapkit.client.system import ServiceDescription as ServiceDescription
     from chapkit.client.system import SystemDescription as SystemDescription
+    from chapkit.client.tasks import AsyncTasks as AsyncTasks
+    from chapkit.client.tasks import Tasks as Tasks
 
 _MODULES = {
     "client": ("AsyncClient", "Client"),
@@ -64,6 +66,7 @@ _MODULES = {
     "resource": ("AsyncResource", "Resource"),
     "retries": ("Retries",),
     "system": ("ServiceDescription", "SystemDescription"),
+    "tasks": ("AsyncTasks", "Tasks"),
 }
 _NAMES = {name: f"chapkit.client.{module}" for module, names in _MODULES.items() for name in names}
 

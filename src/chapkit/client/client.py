@@ -11,6 +11,7 @@ from chapkit.client.inprocess import AppTransport, AsgiApp, ThreadedAppTransport
 from chapkit.client.jobs import AsyncJobs, Jobs
 from chapkit.client.retries import Retries
 from chapkit.client.system import AsyncSystem, ServiceDescription, System
+from chapkit.client.tasks import AsyncTasks, Tasks
 from chapkit.client.transport import AsyncHttpTransport, HttpTransport
 from chapkit.config.schemas import BaseConfig
 from chapkit.core.errors import ConfigurationError
@@ -49,6 +50,7 @@ class Client:
         self.transport = HttpTransport(http, retries or Retries())
         self.configs: Configs[BaseConfig] = Configs(self.transport, BaseConfig)
         self.jobs = Jobs(self.transport)
+        self.tasks = Tasks(self.transport, self.jobs)
         self.system = System(self.transport)
 
     def health(self) -> HealthStatus:
@@ -108,6 +110,7 @@ class AsyncClient:
         self.transport = AsyncHttpTransport(http, retries or Retries())
         self.configs: AsyncConfigs[BaseConfig] = AsyncConfigs(self.transport, BaseConfig)
         self.jobs = AsyncJobs(self.transport)
+        self.tasks = AsyncTasks(self.transport, self.jobs)
         self.system = AsyncSystem(self.transport)
 
     async def health(self) -> HealthStatus:

@@ -3,67 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import TypeAdapter
-
-from chapkit.client.calls import Call, encode, present, reader, segment
-from chapkit.client.crud_calls import CrudCalls
 from chapkit.client.jobs import AsyncJobs, Jobs
 from chapkit.client.resource import AsyncResource, Resource
+from chapkit.client.task_calls import Job, TaskCalls, task_body
 from chapkit.client.transport import AsyncHttpTransport, HttpTransport
-from chapkit.job.options import JobOptions
 from chapkit.job.schemas import JobRecord
-from chapkit.task.schemas import (
-    TaskCacheStats,
-    TaskExecuteResponse,
-    TaskFunctionOut,
-    TaskInvalidateResponse,
-    TaskOut,
-)
-
-PREFIX = "/api/v1/tasks"
-ARTIFACTS = "/api/v1/artifacts"
-Job = JobOptions | Mapping[str, Any]
-
-
-class TaskCalls(CrudCalls[TaskOut]):
-    """Calls to the tasks at `prefix`."""
-
-    def __init__(self, prefix: str = PREFIX, artifacts: str = ARTIFACTS) -> None:
-        super().__init__(prefix, TaskOut)
-        self._artifacts = artifacts
-
-    def execute(
-        self, id: str, parameters: Mapping[str, Any] | None, job: Job | None, key: str | None
-    ) -> Call[TaskExecuteResponse]:
-        """Submit a task."""
-        headers = {} if key is None else {"Idempotency-Key": key}
-        body = encode(present(parameters=parameters, job=_sparse(job)))
-        return Call(
-            "POST", self.path(id, "execute"), reader(TypeAdapter(TaskExecuteResponse)), content=body, headers=headers
-        )
-
-    def result(self, artifact_id: str) -> Call[Any]:
-        """Read what a function returned, or what a command wrote."""
-        read = reader(TypeAdapter(dict[str, Any]))
-        path = f"{self._artifacts}/{segment(artifact_id)}"
-        return Call("GET", path, lambda response: _result(read(response)["data"]["content"]))
-
-    def functions(self) -> Call[list[TaskFunctionOut]]:
-        """Read what tasks can call."""
-        return Call("GET", f"{self.prefix}/$functions", reader(TypeAdapter(list[TaskFunctionOut])))
-
-    def orphans(self) -> Call[list[TaskOut]]:
-        """Read the tasks whose function is missing."""
-        return Call("GET", f"{self.prefix}/$orphans", reader(TypeAdapter(list[TaskOut])))
-
-    def cache(self) -> Call[TaskCacheStats]:
-        """Read the numbers of kept results."""
-        return Call("GET", f"{self.prefix}/$cache", reader(TypeAdapter(TaskCacheStats)))
-
-    def invalidate(self, **criterion: Any) -> Call[TaskInvalidateResponse]:
-        """Drop kept results."""
-        answer = reader(TypeAdapter(TaskInvalidateResponse))
-        return Call("POST", f"{self.prefix}/$invalidate", answer, content=encode(present(**criterion)))
+from chapkit.task.schemas import TaskCacheStats, TaskExecuteResponse, TaskFunctionOut, TaskOut
 
 
 class Tasks(Resource[TaskOut]):
@@ -91,7 +36,7 @@ class Tasks(Resource[TaskOut]):
             Invalid: There is no such function, or the parameters do not fit it.
             Forbidden: The service runs no commands (`shell-tasks-off`).
         """
-        body = _body(command, task_type, parameters, enabled, job, id, tags)
+        body = task_body(command, task_type, parameters, enabled, job, id, tags)
         return self.transport.send(self._task_calls.create(body))
 
     def execute(
@@ -180,7 +125,7 @@ class AsyncTasks(AsyncResource[TaskOut]):
             Invalid: There is no such function, or the parameters do not fit it.
             Forbidden: The service runs no commands (`shell-tasks-off`).
         """
-        body = _body(command, task_type, parameters, enabled, job, id, tags)
+        body = task_body(command, task_type, parameters, enabled, job, id, tags)
         return await self.transport.send(self._task_calls.create(body))
 
     async def execute(
@@ -243,27 +188,3 @@ class AsyncTasks(AsyncResource[TaskOut]):
         """Drop kept results by exactly one of these, and return how many."""
         call = self._task_calls.invalidate(tag=tag, function=function, key=key, all=all)
         return (await self.transport.send(call)).dropped
-
-
-def _body(
-    command: str,
-    task_type: str,
-    parameters: Mapping[str, Any] | None,
-    enabled: bool,
-    job: Job | None,
-    id: str | None,
-    tags: Sequence[str],
-) -> dict[str, Any]:
-    optional = present(id=id, parameters=parameters, job=_sparse(job), tags=list(tags) or None)
-    return {"command": command, "task_type": task_type, "enabled": enabled, **optional}
-
-
-def _sparse(job: Job | None) -> Mapping[str, Any] | None:
-    return job.model_dump(mode="json", exclude_none=True) if isinstance(job, JobOptions) else job
-
-
-def _result(content: Any) -> Any:
-    # A frame, or a text, is the result itself.
-    if isinstance(content, dict) and "task" in content and "result" in content:
-        return content["result"]  # pyright: ignore[reportUnknownVariableType]
-    return content  # pyright: ignore[reportUnknownVariableType]

@@ -1,6 +1,7 @@
 """The time, as something that can be replaced."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Protocol
 
 _LENGTH_WITHOUT_ZONE = len("2026-01-01T00:00:00.000000")
@@ -27,6 +28,8 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+# One moment is often written many times, for all rows of a transaction.
+@lru_cache(maxsize=64)
 def to_text(moment: datetime) -> str:
     """Return `moment` as it stands on the wire: UTC with six digits of a second and a `Z`."""
     if moment.tzinfo is not UTC:

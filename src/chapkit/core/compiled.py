@@ -1,6 +1,6 @@
 """A statement as SQLite's driver takes it, compiled once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from sqlalchemy import ClauseElement
@@ -16,14 +16,21 @@ class Compiled:
         dialect = sqlite_dialect()
         compiled: Any = statement.compile(dialect=dialect)
         self.sql = str(compiled)
-        self._binders: Sequence[_Binder] = [_binder(compiled, name, dialect) for name in compiled.positiontup or ()]
+        binders = [_binder(compiled, name, dialect) for name in compiled.positiontup or ()]
+        self._constants = [constant for _, _, constant in binders]
+        # Values that stand in the statement are never given; asking for them at each call adds up.
+        self._places = [
+            (place, name, processor) for place, (name, processor, constant) in enumerate(binders) if constant is None
+        ]
 
     def bind(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
         """Return the parameters in their order, each as it is stored."""
-        return tuple(
-            (processor(values[name]) if processor else values[name]) if name in values else constant
-            for name, processor, constant in self._binders
-        )
+        bound = self._constants.copy()
+        for place, name, processor in self._places:
+            if name in values:
+                value = values[name]
+                bound[place] = processor(value) if processor else value
+        return tuple(bound)
 
 
 def _binder(compiled: Any, name: str, dialect: Any) -> _Binder:

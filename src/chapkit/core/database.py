@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -138,11 +139,15 @@ class Database:
             write: Begin as a writer.
             scan: Use a connection on which long reads do not hold up the event loop.
         """
-        engine = self._scan_engine() if scan and not write else self.engine
-        if engine is not self.engine or write:
-            bound: AsyncEngine = engine.execution_options(**{WRITE_OPTION: write})
-            return self._session_factory(bind=bound)
-        return self._session_factory()
+        if write:
+            return self._session_factory(bind=self._write_engine)
+        engine = self._scan_engine() if scan else self.engine
+        return self._session_factory() if engine is self.engine else self._session_factory(bind=engine)
+
+    @cached_property
+    def _write_engine(self) -> AsyncEngine:
+        engine: AsyncEngine = self.engine.execution_options(**{WRITE_OPTION: True})
+        return engine
 
     @asynccontextmanager
     async def writing(self, *, durable: bool = True) -> AsyncGenerator[DirectSession]:

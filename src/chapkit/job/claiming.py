@@ -10,6 +10,7 @@ from sqlalchemy import BigInteger, String, bindparam, func, select
 
 from chapkit.core.direct import Direct, DirectSession, Row, is_on_sqlite
 from chapkit.core.faults import reach
+from chapkit.core.ids import ULID
 from chapkit.job import statements
 from chapkit.job.claims import Claim
 from chapkit.job.ledger import JobLedger
@@ -96,7 +97,12 @@ class JobClaims:
         return chosen
 
     async def _take(self, job_id: str, owner: str) -> Row | None:
-        values = {"p_job_id": job_id, "p_owner": owner, "p_now": self._now, "p_lease_until": self._now + LEASE}
+        values = {
+            "p_job_id": ULID.trusted(job_id),
+            "p_owner": owner,
+            "p_now": self._now,
+            "p_lease_until": self._now + LEASE,
+        }
         return await statements.TAKE.first(self._session, values)
 
     async def _lock(self, what: str) -> None:

@@ -124,9 +124,8 @@ class JobLedger:
                 "p_suspicion": int(outcome is Outcome.RECOVERED),
                 "p_later": self.now + _SUSPECT_PAUSE,
             }
-            row = await statements.GIVE_BACK.first(self.session, values)
-            if row is None:
-                continue
+            # It is locked, or this is the only writer: nobody has changed it since.
+            [row] = await statements.GIVE_BACK.fetch(self.session, values)
             if status == statements.RUNNING:
                 await self._add_attempt(row, owner, Ending(status=JobStatus(row["status"]), outcome=outcome))
             await self.add_status_events([row], reason=outcome.value)
@@ -188,7 +187,7 @@ class JobLedger:
 
     async def _add_attempt(self, row: Row, owner: str, ending: Ending) -> None:
         attempt = {
-            "job_id": row["id"],
+            "job_id": ULID.trusted(row["id"]),
             "number": row["attempt"],
             "owner": owner,
             "started_at": as_datetime(row["attempt_started_at"]),
@@ -204,7 +203,7 @@ class JobLedger:
 
     def _event(self, job_id: str, number: int, kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
         text = to_json(data, fallback=str).decode()
-        return {"job_id": job_id, "number": number, "kind": kind, "data": text, "created_at": self.now}
+        return {"job_id": ULID.trusted(job_id), "number": number, "kind": kind, "data": text, "created_at": self.now}
 
 
 _ENDING = ("error", "error_code", "error_traceback", "failures", "crashes")

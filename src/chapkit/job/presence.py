@@ -80,9 +80,9 @@ class Presence:
     async def _start_again(self) -> None:
         """Become a new owner: others took this process for dead while it was stopped, and its jobs are theirs."""
         get_logger("chapkit.job").warning("job.owner_was_taken_for_dead", owner=self._id)
-        self._id = None
         await self.locks.release()
-        await self.enter()
+        # If this fails, the next beat finds again that the row is gone.
+        await self._enter()
 
     async def leave(self) -> None:
         """Stop to be an owner; the jobs must have been given back."""
@@ -100,9 +100,18 @@ class Presence:
         id = ULID()
         lock = await self.locks.acquire(id)
         reach("job.owner.locked")
-        now = self._last_beat = self._clock.now()
-        async with self._services.scope.write() as scope:
+        try:
             # After the lock: whoever sees the row can tell that its process lives.
+            await self._add_row(id, lock)
+        except BaseException:
+            await self.locks.release()
+            raise
+        self._id = id
+        return id
+
+    async def _add_row(self, id: ULID, lock: str) -> None:
+        now = self._clock.now()
+        async with self._services.scope.write() as scope:
             await scope.session.execute(
                 insert(OWNERS).values(
                     id=id,
@@ -115,8 +124,7 @@ class Presence:
                     seen_at=now,
                 )
             )
-        self._id = id
-        return id
+        self._last_beat = now
 
     def _entered(self, task: asyncio.Task[ULID]) -> None:
         self._entering = None

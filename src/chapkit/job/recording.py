@@ -93,7 +93,7 @@ class Recorder:
             async with self._runtime.services.scope.write() as scope:
                 await self._ledger(scope).report(context.claim.fence, reports)
                 reach("job.report.before-commit")
-        except _PASSING:
+        except (*_PASSING, StorageFullError):
             context.put_back(reports)
             return
         self._runtime.hub.changed(context.job_id)

@@ -24,7 +24,7 @@ class Reporter:
 
     def start(self) -> None:
         """Begin to write, unless that goes on already."""
-        if self._task is None:
+        if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._report())
             self._task.add_done_callback(_retrieve)
 

@@ -1,7 +1,6 @@
 """Jobs as they are read: records, lists, numbers, events."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, delete, func, select
@@ -52,13 +51,6 @@ class JobRepository:
         counts = dict.fromkeys(JobStatus, 0)
         counts.update({JobStatus(status): number for status, number in rows})
         return counts
-
-    async def oldest_waiting(self) -> datetime | None:
-        """Return when the job was submitted that waits the longest."""
-        moment: datetime | None = await self.session.scalar(
-            select(func.min(JOBS.c.submitted_at)).where(JOBS.c.status == JobStatus.PENDING.value)
-        )
-        return moment
 
     async def last_event(self, job_id: ULID) -> int:
         """Return the number of the job's last event; 0 if there is none."""

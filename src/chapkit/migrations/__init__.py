@@ -5,12 +5,14 @@ from pathlib import Path
 
 from sqlalchemy import Table
 
-HEAD = "0002"
+HEAD = "0003"
 MODEL_MODULES = (
     "chapkit.config.models",
     "chapkit.artifact.models",
     "chapkit.link.models",
     "chapkit.job.models",
+    "chapkit.task.models",
+    "chapkit.scheduler.models",
 )
 
 

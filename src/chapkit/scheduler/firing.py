@@ -1,10 +1,11 @@
 """What happens when a schedule is due: its ticks, their jobs and the next tick, in one transaction."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from chapkit.core.errors import ChapkitError, ConflictError
 from chapkit.core.faults import reach
 from chapkit.core.ids import ULID
 from chapkit.core.services import Scope, Services
@@ -27,11 +28,10 @@ class _Intent:
     now: datetime
     plan: Plan
     jobs: Mapping[datetime, Prepared] = field(default_factory=dict[datetime, Prepared])
-
-    def holds_for(self, schedule: Schedule) -> bool:
-        """Tell whether nothing has happened to the schedule since."""
-        seen = self.schedule
-        return (schedule.updated_at, schedule.next_run_at) == (seen.updated_at, seen.next_run_at)
+    broken: str | None = None
+    """Why nobody can tell when it is due."""
+    known: Container[datetime] = ()
+    """Ticks that were seen to already, before the clock was put back."""
 
 
 class _Outdated(Exception):
@@ -55,10 +55,11 @@ class Firing:
         if intent is None:
             return False
         try:
-            # What a power cut takes away is done again: the tick and its job are lost together.
-            async with self._services.scope.write(durable=False) as scope:
-                await self._carry_out(scope, intent)
-                reach("schedule.fire.before-commit")
+            try:
+                await self._commit(intent)
+            except ConflictError:
+                # One of the ticks is there already, which is so seldom that nobody asks before.
+                await self._commit(replace(intent, known=await self._list_known(intent)))
         except _Outdated:
             return False
         reach("schedule.fire.after-commit")
@@ -70,37 +71,52 @@ class Firing:
             schedule = await repository.find_by_id(schedule_id)
             if schedule is None or schedule.next_run_at is None or schedule.next_run_at > now:
                 return None
-            plan = plan_ticks(schedule, now)
-            standing = await Standing.of(schedule, repository)
+            try:
+                plan = plan_ticks(schedule, now)
+            except ChapkitError as error:
+                return _Intent(schedule, now, Plan(), broken=error.detail)
+            standing = await Standing.look(repository, schedule.active, schedule.failures, writes=False)
             jobs: dict[datetime, Prepared] = {}
             if not standing.is_exhausted(schedule) and not _is_in_the_way(schedule, standing):
                 for tick in plan.runs:
                     jobs[tick] = await self._jobs.try_prepare(scope, schedule, tick, TickSource.TRIGGER)
         return _Intent(schedule, now, plan, jobs)
 
+    async def _commit(self, intent: _Intent) -> None:
+        # What a power cut takes away is done again: the tick and its job are lost together.
+        async with self._services.scope.write(durable=False) as scope:
+            await self._carry_out(scope, intent)
+            reach("schedule.fire.before-commit")
+
+    async def _list_known(self, intent: _Intent) -> Container[datetime]:
+        async with self._services.scope.read() as scope:
+            ticks = [*intent.plan.missed, *intent.plan.runs]
+            return await ScheduleRepository(scope.session).known_ticks(intent.schedule.id, ticks)
+
     async def _carry_out(self, scope: Scope, intent: _Intent) -> None:
         repository = ScheduleRepository(scope.session)
-        schedule = await repository.lock_due(intent.schedule.id, intent.now)
-        if schedule is None or not intent.holds_for(schedule):
+        schedule, plan = intent.schedule, intent.plan
+        locked = await repository.lock_due(schedule, intent.now)
+        if locked is None:
             raise _Outdated
-        plan = intent.plan
-        standing = await Standing.of(schedule, repository)
-        known = await repository.known_ticks(schedule.id, [*plan.missed, *plan.runs])
-        # Those that are known were seen to already, before the clock was put back.
-        verdicts = dict.fromkeys((tick for tick in plan.missed if tick not in known), _MISSED)
+        if intent.broken is not None:
+            await repository.move(schedule, {"enabled": False, "paused_reason": intent.broken, "next_run_at": None})
+            return
+        standing = await Standing.look(repository, locked.active, locked.failures, writes=True)
+        verdicts = dict.fromkeys((tick for tick in plan.missed if tick not in intent.known), _MISSED)
         for tick in plan.runs:
-            if tick not in known:
+            if tick not in intent.known:
                 verdicts[tick] = await self._run(scope, schedule, standing, intent.jobs.get(tick))
         await repository.add_ticks(
             [verdict.row(schedule.id, tick, TickSource.TRIGGER, intent.now) for tick, verdict in verdicts.items()]
         )
         values = _moved(schedule, standing, plan)
-        values["ticks"] = schedule.ticks + len(verdicts)
+        values["ticks"] = locked.ticks + len(verdicts)
         if verdicts:
             tick = max(verdicts)
-            values |= last_columns(tick, verdicts[tick])
-        await repository.write(schedule.id, values)
-        await repository.prune_ticks(schedule.id, schedule.ticks, values["ticks"])
+            values |= _last(tick, verdicts[tick])
+        await repository.move(schedule, values)
+        await repository.prune_ticks(schedule.id, locked.ticks, values["ticks"])
 
     async def _run(self, scope: Scope, schedule: Schedule, standing: Standing, prepared: Prepared | None) -> Verdict:
         if standing.is_exhausted(schedule):
@@ -121,8 +137,7 @@ class Firing:
         return verdict
 
 
-def last_columns(tick: datetime, verdict: Verdict) -> dict[str, Any]:
-    """Return what a schedule shows of its last tick."""
+def _last(tick: datetime, verdict: Verdict) -> dict[str, Any]:
     return {
         "last_scheduled_for": tick,
         "last_outcome": verdict.outcome.value,

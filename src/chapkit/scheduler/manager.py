@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from chapkit.core.clock import Clock
+from chapkit.core.errors import ChapkitError
 from chapkit.core.ids import ULID
+from chapkit.core.logging import get_logger
 from chapkit.core.manager import BaseManager
 from chapkit.core.query import Query
 from chapkit.core.rendering import moment_etag
@@ -23,6 +25,7 @@ from chapkit.scheduler.views import JobRow, anchored, other_members, stored_valu
 from chapkit.scheduler.words import explain
 from chapkit.scheduler.worker import ScheduleWorker
 
+_BY_A_PERSON = "Paused by a request"
 _TIMING = frozenset({"trigger", "start_at", "end_at"})
 _SUBJECT = frozenset({"target", "arguments"})
 _FREE = frozenset({"enabled"})
@@ -162,10 +165,13 @@ class ScheduleManager(BaseManager[Schedule, ScheduleIn, ScheduleOut]):
         """Return the tag of what somebody has last made of the schedule."""
         return moment_etag(entity.updated_at)
 
-    async def _render_all(self, entities: Sequence[Schedule]) -> list[bytes]:
+    async def to_outputs(self, entities: Sequence[Schedule]) -> list[ScheduleOut]:
+        """Return schedules as they stand on the wire, each with its last job as it is now."""
         jobs = await self.repository.find_jobs(entity.last_job_id for entity in entities if entity.last_job_id)
-        outputs = [self._to_output_schema(entity, jobs.get(entity.last_job_id or "")) for entity in entities]
-        return [output.model_dump_json().encode() for output in outputs]
+        return [self._to_output_schema(entity, jobs.get(entity.last_job_id or "")) for entity in entities]
+
+    async def _render_all(self, entities: Sequence[Schedule]) -> list[bytes]:
+        return [output.model_dump_json().encode() for output in await self.to_outputs(entities)]
 
     def _values(self, data: ScheduleIn, fields: set[str]) -> dict[str, Any]:
         return stored_values(data, fields)
@@ -174,7 +180,13 @@ class ScheduleManager(BaseManager[Schedule, ScheduleIn, ScheduleOut]):
         return to_output(entity, job)
 
     async def _look_at_subject(self, entity: Schedule) -> None:
-        await self.scope.services.get(JobTargets).get(entity.target).check(self.scope, entity.arguments)
+        try:
+            await self.scope.services.get(JobTargets).get(entity.target).check(self.scope, entity.arguments)
+        except ChapkitError as error:
+            if not self.acts_for_code:
+                raise
+            # What it needs may come later; until then its ticks say what is wrong.
+            get_logger("chapkit.scheduler").warning("schedule.not_ready", schedule=entity.name, error=error.detail)
         subject = await self.scope.services.get(ScheduleSubjects).find(self.scope, entity.target, entity.arguments)
         entity.task_id, entity.held_reason = subject.task_id, subject.held_reason
 
@@ -189,6 +201,3 @@ class ScheduleManager(BaseManager[Schedule, ScheduleIn, ScheduleOut]):
 
     def _wake(self) -> None:
         self.scope.after_commit(self.scope.services.get(ScheduleWorker).wake)
-
-
-_BY_A_PERSON = "Paused by a request"

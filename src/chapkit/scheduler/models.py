@@ -69,7 +69,9 @@ class ScheduleTick(Base):
 
     __tablename__ = "schedule_ticks"
 
-    schedule_id: Mapped[ULID] = mapped_column(ULIDType, ForeignKey("schedules.id", ondelete="CASCADE"), primary_key=True)
+    schedule_id: Mapped[ULID] = mapped_column(
+        ULIDType, ForeignKey("schedules.id", ondelete="CASCADE"), primary_key=True
+    )
     scheduled_for: Mapped[datetime] = mapped_column(UtcDateTime, primary_key=True)
     source: Mapped[str] = mapped_column(String, default="trigger")
     """Its trigger, a backfill, or somebody who asked for it."""

@@ -1,12 +1,12 @@
 """What somebody asks of a schedule, beside its ticks: to run now, and to make up for the past."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 
 from chapkit.core.ids import ULID
 from chapkit.core.services import Services
 from chapkit.job.runtime import JobRuntime
+from chapkit.job.schemas import JobSpec
 from chapkit.scheduler.models import Schedule
 from chapkit.scheduler.moments import RESOLUTION, instant
 from chapkit.scheduler.plan import MOST_RUNS, trigger_of
@@ -39,14 +39,13 @@ class OnDemand:
             repository = ScheduleRepository(scope.session)
             schedule = await _get(repository, id, lock=True)
             job = await self._jobs.submit(scope, spec)
-            standing = await Standing.of(schedule, repository)
-            if job.id not in standing.active and not job.status.is_final:
+            if job.id == spec.id:
+                standing = await Standing.look(repository, schedule.active, schedule.failures, writes=True)
                 standing.active.append(job.id)
-            if job.submitted_at is None or job.submitted_at >= now:
-                moment = await _free_moment(repository, id, now)
                 verdict = Verdict(TickOutcome.SUBMITTED, job_id=job.id)
+                moment = await _free_moment(repository, id, now)
                 await repository.add_ticks([verdict.row(id, moment, TickSource.MANUAL, now)])
-            await _note(repository, schedule, standing)
+                await _note(repository, schedule, standing)
         return job.id
 
     async def backfill(self, id: ULID, wanted: BackfillIn) -> BackfillResult:
@@ -70,36 +69,29 @@ class OnDemand:
         return result
 
     async def _make_up(self, id: ULID, ticks: Sequence[datetime], result: BackfillResult) -> None:
-        jobs: dict[datetime, Prepared] = {}
         async with self._services.scope.read() as scope:
             repository = ScheduleRepository(scope.session)
             schedule = await _get(repository, id)
-            known = await repository.known_ticks(id, ticks)
-            for tick in ticks:
-                if tick not in known or known[tick]["job_id"] is None:
-                    jobs[tick] = await self._jobs.try_prepare(scope, schedule, tick, TickSource.BACKFILL)
-        records: list[tuple[list[TickRecord], TickRecord]] = []
+            open_ticks = await _without_job(repository, id, ticks)
+            source = TickSource.BACKFILL
+            jobs = {tick: await self._jobs.try_prepare(scope, schedule, tick, source) for tick in open_ticks}
+        part = BackfillResult(created=[], skipped=[], failed=[])
         async with self._services.scope.write() as scope:
             repository = ScheduleRepository(scope.session)
             schedule = await _get(repository, id, lock=True)
-            known = await repository.known_ticks(id, ticks)
-            standing = await Standing.of(schedule, repository)
-            for tick in ticks:
-                row = known.get(tick)
-                if tick not in jobs or (row is not None and row["job_id"] is not None):
-                    records.append((result.skipped, TickRecord.model_validate(dict(known[tick]))))
-                    continue
+            standing = await Standing.look(repository, schedule.active, schedule.failures, writes=True)
+            for tick in await _without_job(repository, id, open_ticks):
                 verdict = await self._jobs.try_submit(scope, schedule, jobs[tick])
-                await repository.put_tick(verdict.row(id, tick, TickSource.BACKFILL, self._now()))
-                if verdict.job_id is not None:
-                    standing.active.append(verdict.job_id)
-                record = TickRecord(
-                    scheduled_for=tick, outcome=verdict.outcome, reason=verdict.reason, job_id=verdict.job_id
-                )
-                records.append((result.failed if verdict.job_id is None else result.created, record))
+                await repository.put_tick(verdict.row(id, tick, source, self._now()))
+                _sort_in(part, tick, verdict, jobs[tick])
+            standing.active += [record.job_id for record in part.created if record.job_id is not None]
             await _note(repository, schedule, standing)
-        for where, record in records:
-            where.append(record)
+            seen = {record.scheduled_for for record in (*part.created, *part.skipped, *part.failed)}
+            known = await repository.known_ticks(id, [tick for tick in ticks if tick not in seen])
+        result.created += part.created
+        result.failed += part.failed
+        others = [TickRecord.model_validate(dict(known[tick])) for tick in sorted(known)]
+        result.skipped += sorted([*part.skipped, *others], key=lambda record: record.scheduled_for)
 
     def _now(self) -> datetime:
         return self._services.get(JobRuntime).clock.now()
@@ -110,6 +102,22 @@ async def _get(repository: ScheduleRepository, id: ULID, *, lock: bool = False) 
     if found is None:
         raise ScheduleNotFoundError(id)
     return found
+
+
+async def _without_job(repository: ScheduleRepository, id: ULID, ticks: Sequence[datetime]) -> list[datetime]:
+    known = await repository.known_ticks(id, ticks)
+    return [tick for tick in ticks if tick not in known or known[tick]["job_id"] is None]
+
+
+def _sort_in(part: BackfillResult, tick: datetime, verdict: Verdict, prepared: Prepared) -> None:
+    record = TickRecord(scheduled_for=tick, outcome=verdict.outcome, reason=verdict.reason, job_id=verdict.job_id)
+    if verdict.job_id is None:
+        part.failed.append(record)
+    elif isinstance(prepared, JobSpec) and verdict.job_id == prepared.id:
+        part.created.append(record)
+    else:
+        # The tick is no longer kept, but its job is.
+        part.skipped.append(record)
 
 
 async def _free_moment(repository: ScheduleRepository, id: ULID, moment: datetime) -> datetime:

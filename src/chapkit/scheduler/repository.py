@@ -1,47 +1,37 @@
 """Rows of schedules and of their ticks."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import BigInteger, Select, Table, Text, bindparam, delete, func, insert, select, type_coerce, update
+from pydantic_core import from_json
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from chapkit.core.columns import UtcDateTime
 from chapkit.core.ids import ULID
-from chapkit.core.quick import Prepared
 from chapkit.core.repository import BaseRepository
-from chapkit.job.rows import JOBS
-from chapkit.scheduler.models import Schedule, ScheduleTick
+from chapkit.job.rows import JOBS, as_datetime
+from chapkit.scheduler import statements
+from chapkit.scheduler.models import Schedule
+from chapkit.scheduler.statements import SCHEDULES, TICKS
 
-SCHEDULES = cast("Table", Schedule.__table__)
-TICKS = cast("Table", ScheduleTick.__table__)
 KEPT_TICKS = 1000
 """Ticks of one schedule that are kept, about; older ones go."""
 _PRUNE_EVERY = 100
 _IDS_PER_STATEMENT = 500
 
-_now = bindparam("now", type_=UtcDateTime)
-_DUE = Prepared(
-    cast(
-        "Select[Any]",
-        select(type_coerce(SCHEDULES.c.id, Text))
-        .where(SCHEDULES.c.next_run_at <= _now)
-        .order_by(SCHEDULES.c.next_run_at)
-        .limit(bindparam("limit", type_=BigInteger)),
-    )
-)
-_NEXT = Prepared(
-    cast(
-        "Select[Any]",
-        select(type_coerce(SCHEDULES.c.next_run_at, Text).label("next_run_at"))
-        .where(SCHEDULES.c.next_run_at.is_not(None))
-        .order_by(SCHEDULES.c.next_run_at)
-        .limit(1),
-    )
-)
 _JOB = (JOBS.c.id, JOBS.c.status, JOBS.c.error, JOBS.c.error_code, JOBS.c.finished_at)
+
+
+@dataclass(frozen=True)
+class Locked:
+    """What can be another one than when the schedule was read, although nobody has changed it."""
+
+    active: Sequence[str]
+    failures: int
+    ticks: int
 
 
 class ScheduleRepository(BaseRepository[Schedule]):
@@ -52,30 +42,37 @@ class ScheduleRepository(BaseRepository[Schedule]):
 
     async def list_due(self, now: datetime, limit: int) -> list[ULID]:
         """Return the schedules that are due, the latest ones last."""
-        return [ULID.trusted(row[0]) for row in await _DUE.fetch(self.session, now=now, limit=limit)]
+        rows = await statements.LIST_DUE.fetch(self.session, p_now=now, p_limit=limit)
+        return [ULID.trusted(row[0]) for row in rows]
 
     async def next_moment(self) -> datetime | None:
         """Return when a schedule is due next; in the past where nobody has seen to it yet."""
-        rows = await _NEXT.fetch(self.session)
-        return None if not rows else _as_datetime(rows[0][0])
+        rows = await statements.NEXT_MOMENT.fetch(self.session)
+        return as_datetime(rows[0][0]) if rows else None
 
-    async def lock_due(self, id: ULID, now: datetime) -> Schedule | None:
-        """Return a schedule if it is due and nobody else sees to it, locked until the transaction ends."""
-        statement = (
-            select(Schedule)
-            .where(Schedule.id == id, Schedule.next_run_at <= now)
-            .with_for_update(skip_locked=True)
-            .execution_options(populate_existing=True)
-        )
-        return (await self.session.scalars(statement)).one_or_none()
+    async def lock_due(self, seen: Schedule, now: datetime) -> Locked | None:
+        """Lock a schedule until the transaction ends; `None` where it is not as it was seen, or another one has it."""
+        row = await statements.LOCK_DUE.first(self.session, {"p_id": seen.id, "p_now": now})
+        if row is None:
+            return None
+        if (as_datetime(row["updated_at"]), as_datetime(row["next_run_at"])) != (seen.updated_at, seen.next_run_at):
+            return None
+        return Locked(from_json(row["active"]), row["failures"], row["ticks"])
+
+    async def move(self, schedule: Schedule, changes: Mapping[str, Any]) -> None:
+        """Write what a tick changes, without the schedule counting as changed by anybody: its `updated_at` stays."""
+        values = {f"p_{name}": changes.get(name, getattr(schedule, name)) for name in statements.MOVING}
+        await statements.MOVE.run(self.session, {"p_id": schedule.id, **values})
 
     async def write(self, id: ULID, values: Mapping[str, Any]) -> None:
         """Change columns without the schedule counting as changed by anybody: its `updated_at` stays."""
         await self.session.execute(update(SCHEDULES).where(SCHEDULES.c.id == id).values(**values))
 
-    async def list_of_task(self, task_id: ULID) -> Sequence[Schedule]:
-        """Return the schedules of a task, by id, locked until the transaction ends if it writes."""
+    async def list_of_task(self, task_id: ULID, *, lock: bool = False) -> Sequence[Schedule]:
+        """Return the schedules of a task, by id; locked until the transaction ends, if wanted."""
         statement = select(Schedule).where(Schedule.task_id == task_id).order_by(Schedule.id)
+        if lock:
+            statement = statement.with_for_update().execution_options(populate_existing=True)
         return (await self.session.scalars(statement)).all()
 
     async def list_managed(self) -> Sequence[Schedule]:
@@ -100,10 +97,17 @@ class ScheduleRepository(BaseRepository[Schedule]):
             found.update({row["scheduled_for"]: row for row in (await self.session.execute(statement)).mappings()})
         return found
 
+    async def job_status(self, job_id: str, *, writes: bool) -> tuple[str, str | None] | None:
+        """Return status and error of a job, or `None`; `writes` inside of a transaction that does."""
+        if writes:
+            row = await statements.FIND_JOB.first(self.session, {"p_id": job_id})
+            return None if row is None else (row["status"], row["error"])
+        rows = await statements.READ_JOB.fetch(self.session, p_id=job_id)
+        return (rows[0][0], rows[0][1]) if rows else None
+
     async def add_ticks(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write ticks down; one of them that is there already is an error."""
-        if rows:
-            await self.session.execute(insert(TICKS), [dict(row) for row in rows])
+        await statements.INSERT_TICK.run(self.session, *rows)
 
     async def put_tick(self, row: Mapping[str, Any]) -> None:
         """Write a tick down in the place of one that came to nothing."""
@@ -145,7 +149,3 @@ class ScheduleRepository(BaseRepository[Schedule]):
     async def count_runs(self, id: ULID) -> int:
         """Return the number of ticks that are kept."""
         return await self.session.scalar(select(func.count()).select_from(TICKS).where(TICKS.c.schedule_id == id)) or 0
-
-
-def _as_datetime(value: str | datetime) -> datetime:
-    return datetime.fromisoformat(value) if isinstance(value, str) else value

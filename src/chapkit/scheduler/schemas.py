@@ -22,7 +22,7 @@ MissedPolicy: TypeAlias = Literal["skip", "latest"] | dict[str, int]
 _MissedIn = Annotated[
     Any,
     Field(
-        description='Ticks that nobody was there for: `"skip"`, `"latest"` (one run makes up for all) or `{"all": 10}`.',
+        description='Ticks that nobody was there for: `"skip"`, `"latest"` (one run for all) or `{"all": 10}`.',
         json_schema_extra={
             "anyOf": [
                 {"enum": ["skip", "latest"]},
@@ -92,7 +92,9 @@ class ScheduleRules(BaseModel):
     @field_validator("missed")
     @classmethod
     def _check_missed(cls, value: Any) -> MissedPolicy:
-        return _on_wire(Missed.from_wire(value))
+        policy: Any = Missed.from_wire(value).to_wire()
+        wanted: MissedPolicy = policy
+        return wanted
 
     @model_validator(mode="after")
     def _check_together(self) -> "ScheduleRules":
@@ -221,7 +223,3 @@ class RunNowResult(BaseModel):
 
     job_id: ULID
     message: str
-
-
-def _on_wire(policy: Missed) -> Any:
-    return policy.to_wire()

@@ -1,8 +1,8 @@
 """How the jobs of a schedule are doing."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Self
 
 from chapkit.job.schemas import JobStatus
 from chapkit.scheduler.models import Schedule
@@ -21,13 +21,13 @@ class Standing:
     """Of the last failure that was seen."""
 
     @classmethod
-    async def of(cls, schedule: Schedule, repository: ScheduleRepository) -> Self:
+    async def look(cls, repository: ScheduleRepository, active: Sequence[str], failures: int, *, writes: bool) -> Self:
         """Look how the jobs ended that had not ended at the last look; each of them counts once."""
-        standing = cls(failures=schedule.failures)
-        jobs = await repository.find_jobs(schedule.active) if schedule.active else {}
-        for job_id in schedule.active:
-            if (job := jobs.get(job_id)) is not None:
-                standing._note(job_id, job)
+        standing = cls(failures=failures)
+        for job_id in active:
+            job = await repository.job_status(job_id, writes=writes)
+            if job is not None:
+                standing._note(job_id, *job)
         return standing
 
     def fail(self, error: str | None) -> None:
@@ -45,11 +45,10 @@ class Standing:
         last = f"; the last one: {self.error}" if self.error else ""
         return f"{self.failures} failures in a row{last}"
 
-    def _note(self, job_id: str, job: Mapping[Any, Any]) -> None:
-        status = JobStatus(job["status"])
-        if not status.is_final:
+    def _note(self, job_id: str, status: str, error: str | None) -> None:
+        if not JobStatus(status).is_final:
             self.active.append(job_id)
-        elif status is JobStatus.FAILED:
-            self.fail(job["error"])
-        elif status is JobStatus.COMPLETED:
+        elif status == JobStatus.FAILED:
+            self.fail(error)
+        elif status == JobStatus.COMPLETED:
             self.failures = 0

@@ -127,6 +127,7 @@ def _completed(spec: JobSpec, schedule: Schedule, moment: datetime, source: Tick
         more["run_after"] = jittered(moment, schedule.jitter, schedule.id)
     return replace(
         spec,
+        id=spec.id or ULID(),
         labels={**spec.labels, "schedule_id": str(schedule.id), "scheduled_for": scheduled_for},
         key=full_key,
         # The tick alone says which job it is: what the schedule submits may have been changed since.

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from chapkit.core.errors import UnprocessableError
 from chapkit.core.services import Scope
@@ -35,9 +35,10 @@ class HandlerTarget(JobTarget):
         """Return the job.
 
         Raises:
-            UnprocessableError: There is no such handler (`schedule-handler-unknown`).
+            UnprocessableError: The arguments are malformed (`target-arguments-invalid`), or there is no such handler
+                (`schedule-handler-unknown`).
         """
-        wanted = HandlerArguments.model_validate(arguments)
+        wanted = _read(arguments)
         handlers = scope.services.get(JobHandlers)
         known = [name for name in handlers.names if not type(handlers.get(name)).__module__.startswith(_OURS)]
         if wanted.handler not in known:
@@ -50,3 +51,12 @@ class HandlerTarget(JobTarget):
                 expected=known,
             )
         return JobSpec(handler=wanted.handler, payload=wanted.payload, labels={"name": wanted.handler})
+
+
+def _read(arguments: Mapping[str, Any]) -> HandlerArguments:
+    try:
+        return HandlerArguments.model_validate(dict(arguments))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        field = ".".join(["arguments", *map(str, first["loc"])])
+        raise UnprocessableError(f"{field}: {first['msg']}", code="target-arguments-invalid", field=field) from error

@@ -15,7 +15,7 @@ AwareMoment = Annotated[datetime, PlainSerializer(to_text, return_type=str, when
 """A moment that must say its zone, unlike elsewhere: a schedule that is an hour off helps nobody."""
 
 
-class OnceTrigger(BaseModel):
+class OnceTriggerOut(BaseModel):
     """One moment."""
 
     model_config = ConfigDict(extra="forbid")
@@ -23,17 +23,12 @@ class OnceTrigger(BaseModel):
     type: Literal["once"] = "once"
     at: AwareMoment = Field(description="The moment, with its offset: `2027-03-01T08:00:00+02:00`.")
 
-    @model_validator(mode="after")
-    def _settle(self) -> "OnceTrigger":
-        self.at = Once(self.at).at
-        return self
-
     def build(self) -> Trigger:
         """Return what reckons with it."""
         return Once(self.at)
 
 
-class IntervalTrigger(BaseModel):
+class IntervalTriggerOut(BaseModel):
     """Every so many seconds, in real time and without drift."""
 
     model_config = ConfigDict(extra="forbid")
@@ -44,19 +39,12 @@ class IntervalTrigger(BaseModel):
         default=None, description="A moment from which is counted; `start_at`, or when the schedule was made, if null."
     )
 
-    @model_validator(mode="after")
-    def _settle(self) -> "IntervalTrigger":
-        self.every = duration_text(duration(self.every))
-        if self.anchor is not None:
-            self.anchor = Interval(self.every, self.anchor).anchor
-        return self
-
     def build(self) -> Trigger:
         """Return what reckons with it."""
         return Interval(self.every) if self.anchor is None else Interval(self.every, self.anchor)
 
 
-class CronTrigger(BaseModel):
+class CronTriggerOut(BaseModel):
     """When the clock of a time zone shows what an expression says."""
 
     model_config = ConfigDict(extra="forbid")
@@ -65,19 +53,45 @@ class CronTrigger(BaseModel):
     expression: str = Field(description="Five or six fields, or `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`.")
     timezone: str = Field(default="UTC", description="Name of the IANA database: `Africa/Kigali`.")
 
-    @model_validator(mode="after")
-    def _settle(self) -> "CronTrigger":
-        self.expression = Cron(self.expression, self.timezone).expression
-        return self
-
     def build(self) -> Trigger:
         """Return what reckons with it."""
         return Cron(self.expression, self.timezone)
 
 
-AnyTrigger: TypeAlias = OnceTrigger | IntervalTrigger | CronTrigger
-TriggerSpec: TypeAlias = Annotated[AnyTrigger, Field(discriminator="type")]
-TriggerOut: TypeAlias = TriggerSpec
+class OnceTrigger(OnceTriggerOut):
+    """One moment, checked."""
+
+    @model_validator(mode="after")
+    def _settle(self) -> "OnceTrigger":
+        self.at = Once(self.at).at
+        return self
+
+
+class IntervalTrigger(IntervalTriggerOut):
+    """Every so many seconds, checked."""
+
+    @model_validator(mode="after")
+    def _settle(self) -> "IntervalTrigger":
+        self.every = duration_text(duration(self.every))
+        if self.anchor is not None:
+            self.anchor = Interval(self.every, self.anchor).anchor
+        return self
+
+
+class CronTrigger(CronTriggerOut):
+    """A cron expression, checked."""
+
+    @model_validator(mode="after")
+    def _settle(self) -> "CronTrigger":
+        self.expression = Cron(self.expression, self.timezone).expression
+        return self
+
+
+TriggerSpec: TypeAlias = Annotated[OnceTrigger | IntervalTrigger | CronTrigger, Field(discriminator="type")]
+"""A trigger as a client sends it."""
+AnyTrigger: TypeAlias = OnceTriggerOut | IntervalTriggerOut | CronTriggerOut
+"""A trigger as it is told, also of one that this machine cannot reckon with, for want of its zone."""
+TriggerOut: TypeAlias = Annotated[AnyTrigger, Field(discriminator="type")]
 
 
 class UpcomingTick(BaseModel):
@@ -87,7 +101,7 @@ class UpcomingTick(BaseModel):
     local: str = Field(description="The same moment by the clock of the trigger's zone.")
 
 
-_ADAPTER: TypeAdapter[AnyTrigger] = TypeAdapter(TriggerSpec)
+_ADAPTER: TypeAdapter[AnyTrigger] = TypeAdapter(TriggerOut)
 
 
 def spec_of(trigger: Trigger) -> AnyTrigger:
@@ -120,5 +134,9 @@ def read_trigger(text: str) -> AnyTrigger:
 
 @lru_cache(_REMEMBERED)
 def build_trigger(text: str) -> Trigger:
-    """Return what reckons with a stored trigger; reading an expression takes longer than asking it."""
+    """Return what reckons with a stored trigger; reading an expression takes longer than asking it.
+
+    Raises:
+        UnprocessableError: This machine does not know its zone (any more).
+    """
     return read_trigger(text).build()

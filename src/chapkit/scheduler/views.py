@@ -4,15 +4,16 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, TypeAlias
 
+from chapkit.core.errors import ChapkitError
 from chapkit.job.options import JobOptions
 from chapkit.scheduler.models import Schedule
 from chapkit.scheduler.plan import trigger_of
 from chapkit.scheduler.schemas import ScheduledJob, ScheduleIn, ScheduleOut, ScheduleState, TickOutcome, TickRecord
 from chapkit.scheduler.trigger_schemas import (
     AnyTrigger,
-    CronTrigger,
-    IntervalTrigger,
-    OnceTrigger,
+    CronTriggerOut,
+    IntervalTriggerOut,
+    OnceTriggerOut,
     UpcomingTick,
     read_trigger,
     write_trigger,
@@ -22,7 +23,7 @@ from chapkit.scheduler.words import explain
 from chapkit.scheduler.zones import find_zone
 
 JobRow: TypeAlias = Mapping[Any, Any]
-_KINDS: tuple[type[AnyTrigger], ...] = (OnceTrigger, IntervalTrigger, CronTrigger)
+_KINDS: tuple[type[AnyTrigger], ...] = (OnceTriggerOut, IntervalTriggerOut, CronTriggerOut)
 _JSON = frozenset({"arguments", "missed"})
 _PLAIN = (
     "name",
@@ -64,17 +65,18 @@ def stored_values(data: ScheduleIn, fields: set[str]) -> dict[str, Any]:
 
 def anchored(spec: AnyTrigger, moment: datetime, before: AnyTrigger | None = None) -> str:
     """Return the JSON of a trigger; an interval without an anchor keeps the one it had, or is counted from `moment`."""
-    if isinstance(spec, IntervalTrigger) and spec.anchor is None:
-        had = before.anchor if isinstance(before, IntervalTrigger) and before.every == spec.every else None
+    if isinstance(spec, IntervalTriggerOut) and spec.anchor is None:
+        had = before.anchor if isinstance(before, IntervalTriggerOut) and before.every == spec.every else None
         spec = spec.model_copy(update={"anchor": had or moment.replace(microsecond=0)})
     return write_trigger(spec)
 
 
 def other_members(trigger: Mapping[str, Any]) -> dict[str, None]:
     """Return what only triggers of other kinds have, to be removed when a trigger changes its kind."""
-    members = {kind.model_fields["type"].default: set(kind.model_fields) for kind in _KINDS}
+    members: dict[Any, set[str]] = {kind.model_fields["type"].default: set(kind.model_fields) for kind in _KINDS}
     own = members.get(trigger.get("type"))
-    return {} if own is None else dict.fromkeys(sorted(set().union(*members.values()) - own))
+    every = {name for names in members.values() for name in names}
+    return {} if own is None else dict.fromkeys(sorted(every - own))
 
 
 def to_output(entity: Schedule, job: JobRow | None = None) -> ScheduleOut:
@@ -91,12 +93,19 @@ def to_output(entity: Schedule, job: JobRow | None = None) -> ScheduleOut:
     return ScheduleOut(
         **values,
         trigger=read_trigger(entity.trigger),
-        explanation=explain(trigger_of(entity)),
+        explanation=_explanation(entity),
         job=None if entity.job is None else JobOptions.model_validate(entity.job),
         state=state_of(entity),
         last_tick=last,
         last_job=None if job is None else ScheduledJob.model_validate(dict(job)),
     )
+
+
+def _explanation(entity: Schedule) -> str:
+    try:
+        return explain(trigger_of(entity))
+    except ChapkitError as error:
+        return error.detail
 
 
 def state_of(entity: Schedule) -> ScheduleState:
@@ -110,7 +119,7 @@ def state_of(entity: Schedule) -> ScheduleState:
 
 def upcoming(trigger: Trigger, spec: AnyTrigger, after: datetime, count: int) -> list[UpcomingTick]:
     """Return the next ticks, each also by the clock of the trigger's zone."""
-    zone = find_zone(spec.timezone if isinstance(spec, CronTrigger) else "UTC")
+    zone = find_zone(spec.timezone if isinstance(spec, CronTriggerOut) else "UTC")
     ticks: list[UpcomingTick] = []
     tick = trigger.next_after(after)
     while tick is not None and len(ticks) < count:

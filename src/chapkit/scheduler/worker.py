@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Sequence
 from datetime import timedelta
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -20,6 +21,8 @@ BATCH = 100
 LOOK_EVERY = 10.0
 """Seconds between two looks at least: the clock may be put forward, and other processes add schedules."""
 _PAUSE_AFTER_ERROR = 1.0
+_MOST_ERRORS = 3
+"""Errors in a row after which it waits before it goes on."""
 _PAUSE_FOR_OTHERS = 0.05
 """Seconds after which it looks again when others were at work on all that was due."""
 
@@ -35,6 +38,7 @@ class ScheduleWorker:
         self._look_every = look_every
         # Several processes begin at different ends, so that they seldom want the same.
         self._chance = random.Random()
+        self._errors = 0
         self.alarm = Alarm()
         self.is_working = False
 
@@ -63,15 +67,27 @@ class ScheduleWorker:
         """See to everything that is due, and return the seconds until something is."""
         while due := await self._list_due():
             self._chance.shuffle(due)
-            fired = [await self._fire(schedule_id) for schedule_id in due]
-            if not any(fired):
-                return _PAUSE_FOR_OTHERS
+            if not await self._fire_all(due):
+                return _PAUSE_AFTER_ERROR if self._errors else _PAUSE_FOR_OTHERS
         return await self._patience()
 
-    async def _fire(self, schedule_id: ULID) -> bool:
-        fired = await self._firing.fire(schedule_id, self._clock.now())
-        # Others want to work as well, also when very much is due.
-        await asyncio.sleep(0)
+    async def _fire_all(self, due: Sequence[ULID]) -> bool:
+        """Tell whether there was something to do; a schedule with an error does not keep others waiting."""
+        fired, self._errors = False, 0
+        for schedule_id in due:
+            try:
+                fired = await self._firing.fire(schedule_id, self._clock.now()) or fired
+                self._errors = 0
+            except Exception as error:
+                self._errors += 1
+                get_logger("chapkit.scheduler").error(
+                    "schedule.not_seen_to", schedule_id=schedule_id, error=f"{type(error).__name__}: {error}"
+                )
+                if self._errors >= _MOST_ERRORS:
+                    # Probably not the fault of one schedule.
+                    return False
+            # Others want to work as well, also when very much is due.
+            await asyncio.sleep(0)
         return fired
 
     async def _list_due(self) -> list[ULID]:

@@ -10,20 +10,22 @@ from chapkit.job.claiming import DEFAULT_QUEUE
 from chapkit.job.options import JobOptions
 from chapkit.job.policies import Retry
 from chapkit.job.runtime import JobRuntime
-from chapkit.job.schemas import JobRecord, JobSpec
+from chapkit.job.schemas import LONGEST_TIMEOUT, JobRecord, JobSpec, JobStatus
 from chapkit.job.service import JobService
 from chapkit.job.settled import settle
 from chapkit.task.cache_counts import CacheCounts
 from chapkit.task.errors import TaskParametersError
 from chapkit.task.functions import TaskFunction, TaskFunctions
-from chapkit.task.models import Task
 from chapkit.task.refusals import ShellTasksOffError, TaskDisabledError, TaskRefusal, TaskUnknownError
 from chapkit.task.repository import TaskRepository
 from chapkit.task.results import Kept, TaskResults
 from chapkit.task.schemas import PYTHON, SHELL
+from chapkit.task.stored import StoredTask
 
 PYTHON_HANDLER = "task.python"
 SHELL_HANDLER = "task.shell"
+COMMAND_GRACE = 5.0
+"""Seconds after its time limit in which a command is killed and what it wrote is read; then the job itself is late."""
 _KIND = "task"
 _SHOWN_COMMAND = 80
 _POINTLESS = (TaskRefusal, TaskParametersError)
@@ -94,7 +96,7 @@ class TaskSubmitter:
         """
         # Reading apart, as what is read here holds up nobody who writes.
         async with self._services.scope.read() as scope:
-            task = await TaskRepository(scope.session).find_by_id(task_id)
+            task = await TaskRepository(scope.session).find_stored(task_id)
             if task is None:
                 raise TaskUnknownError(task_id)
             plan = await self._with_result(self.plan(task, asked), scope)
@@ -105,7 +107,7 @@ class TaskSubmitter:
         """Submit a plan in the caller's unit of work."""
         return await self._submit(await self._with_result(plan, scope), scope)
 
-    def plan(self, task: Task, asked: Asked) -> Plan:
+    def plan(self, task: StoredTask, asked: Asked) -> Plan:
         """Return the job of a task.
 
         Raises:
@@ -131,7 +133,9 @@ class TaskSubmitter:
             artifact_id=ULID(),
             **_identity(SHELL, task.id, asked),
         )
-        return Plan(_with_options(spec, own, asked.options))
+        spec = _with_options(spec, own, asked.options)
+        later = None if spec.timeout is None else min(spec.timeout + COMMAND_GRACE, LONGEST_TIMEOUT)
+        return Plan(replace(spec, timeout=later))
 
     def plan_function(self, name: str, asked: Asked) -> Plan:
         """Return the job that calls a function which no task stands for.
@@ -183,14 +187,19 @@ class TaskSubmitter:
         return plan if found is None or found.is_stale else replace(plan, artifact_id=found.artifact_id)
 
     async def _submit(self, plan: Plan, scope: Scope) -> Submitted:
+        if plan.kept is None or plan.artifact_id is None:
+            job = await self._services.get(JobService).submit(plan.spec, scope)
+        else:
+            job_id, labels = ULID(), {**plan.spec.labels, "cache": "hit"}
+            spec = replace(plan.spec, id=job_id, labels=labels, artifact_id=plan.artifact_id)
+            job = await settle(spec, scope)
+            # Not that of an earlier request with the same key.
+            if job.id == job_id:
+                self._counts.add(plan.kept.function, "hits")
         if plan.kept is None:
-            return Submitted(await self._services.get(JobService).submit(plan.spec, scope))
-        if plan.artifact_id is None:
-            return Submitted(await self._services.get(JobService).submit(plan.spec, scope), "miss")
-        labels = {**plan.spec.labels, "cache": "hit"}
-        job = await settle(replace(plan.spec, labels=labels, artifact_id=plan.artifact_id), scope)
-        self._counts.add(plan.kept.function, "hits")
-        return Submitted(job, "hit")
+            return Submitted(job)
+        was_run = job.attempt > 0 or job.status is not JobStatus.COMPLETED
+        return Submitted(job, "miss" if was_run else "hit")
 
 
 def _identity(what: str, task_id: str | None, asked: Asked) -> dict[str, Any]:

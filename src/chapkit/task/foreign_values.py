@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, Final, TypeAlias, cast, get_args
 
-from pydantic import TypeAdapter, create_model
+from pydantic import Field, TypeAdapter, create_model
 from pydantic_core import from_json
 
 from chapkit.data.convert import FrameConverters
@@ -154,17 +154,20 @@ def _write_nothing(value: Any) -> None:
 def _attrs_reader(kind: Any) -> Reader:
     attributes: list[Any] = [each for each in kind.__attrs_attrs__ if each.init]
     nothing = importlib.import_module("attr").NOTHING
+    # Names that begin with an underscore are no fields for Pydantic.
     fields: dict[str, Any] = {
-        each.name: (each.type or Any, ... if each.default is nothing else None) for each in attributes
+        f"f{number}": (each.type or Any, Field(... if each.default is nothing else None, alias=each.name))
+        for number, each in enumerate(attributes)
     }
     model = create_model(kind.__name__, **fields)
 
     def read(value: Any) -> Any:
         found = model.model_validate(value)
         # What was not given has the default of the class.
-        return kind(
-            **{each.alias: getattr(found, each.name) for each in attributes if each.name in found.model_fields_set}
-        )
+        given = {
+            each.alias: name for each, name in zip(attributes, fields, strict=True) if name in found.model_fields_set
+        }
+        return kind(**{alias: getattr(found, name) for alias, name in given.items()})
 
     return read
 

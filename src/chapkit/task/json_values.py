@@ -2,8 +2,9 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from enum import Enum
+from pathlib import PurePath
 from typing import Any, Final, TypeAlias, cast
 
 from pydantic_core import PydanticSerializationError, to_jsonable_python
@@ -49,15 +50,18 @@ class JsonValues:
         return self._write_known(value, path, depth + 1)
 
     def _write_known(self, value: Any, path: str, depth: int) -> Any:
-        if isinstance(value, Enum):
-            return self.write(value.value, path, depth)
+        if isinstance(value, Enum | PurePath):
+            return self.write(value.value if isinstance(value, Enum) else str(value), path, depth)
         for base in (str, int, float):
             if isinstance(value, base):
                 return self.write(base(value), path, depth)
         if isinstance(value, Mapping):
             return self._write_members(value, path, depth)  # pyright: ignore[reportUnknownArgumentType]
         if isinstance(value, list | tuple):
-            items = cast("Iterable[Any]", value)
+            items = cast("Collection[Any]", value)
+            # Rows of numbers and texts, of which a frame has a million.
+            if _PLAIN.issuperset(map(type, items)):
+                return list(items)
             return [self.write(item, _below(path, index), depth) for index, item in enumerate(items)]
         if isinstance(value, set | frozenset):
             # A set has no order; the same one should look the same each time.

@@ -39,9 +39,7 @@ class TaskManager(BaseManager[Task, TaskIn, TaskOut]):
 
     repository: TaskRepository
 
-    def __init__(
-        self, repo: TaskRepository, rules: TaskRules | None = None, execute: Execute | None = None
-    ) -> None:
+    def __init__(self, repo: TaskRepository, rules: TaskRules | None = None, execute: Execute | None = None) -> None:
         super().__init__(repo, Task, TaskOut)
         self._rules = rules
         self._execute = execute

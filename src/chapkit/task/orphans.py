@@ -1,5 +1,6 @@
 """Tasks whose function is missing: disabled at the start, and enabled again when it is back."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from chapkit.core.database import Database
@@ -18,7 +19,7 @@ class Orphans:
         self._services = services
         self._functions = functions
 
-    async def list(self) -> list[TaskOut]:
+    async def list(self) -> Sequence[TaskOut]:
         """Return the tasks whose function is missing."""
         async with self._services.scope.read() as scope:
             tasks = await TaskRepository(scope.session).find_functions()
@@ -33,7 +34,7 @@ class Orphans:
             await self._mend(wrong)
         return sum(map(self._is_orphan, tasks))
 
-    async def _mend(self, tasks: list[Task]) -> None:
+    async def _mend(self, tasks: Sequence[Task]) -> None:
         async with self._services.scope.write() as scope:
             repository = TaskRepository(scope.session)
             for old in tasks:

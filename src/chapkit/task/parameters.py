@@ -1,23 +1,24 @@
 """The parameters of a function that users send: checked as JSON, converted to what the function wants."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic.errors import PydanticUserError
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails, from_json, to_json
+from pydantic_core import ErrorDetails, SchemaError, to_json
 
 from chapkit.core.errors import ConfigurationError
-from chapkit.task.errors import TaskParametersError, did_you_mean, full_name, nearest
+from chapkit.task import parameter_errors
+from chapkit.task.errors import TaskParametersError, ValueNotSerializableError, full_name
 from chapkit.task.serializers import QuietJsonSchema, Serializers
 from chapkit.task.signatures import NOTHING, Function, FunctionParameter, FunctionSignature, read_signature
 
 _SURPLUS: Final = "**"
-_MAX_FOUND: Final = 200
-_SHOULD_BE: Final = "Input should be "
+_NO_MODEL: Final = (PydanticUserError, SchemaError, TypeError)
 _CONFIG: Final = ConfigDict(extra="forbid", ser_json_bytes="base64", val_json_bytes="base64")
 
 
@@ -88,8 +89,11 @@ class Parameters:
             value = getattr(model, name)
             if parameter.kind == "surplus":
                 filled.update(self._serializers.to_json(value))
-            elif name in model.model_fields_set or not _is_odd(parameter.default, self._serializers):
+            elif name in model.model_fields_set:
                 filled[parameter.name] = self._serializers.to_json(value, parameter.name)
+            elif parameter.default is not NOTHING:
+                with suppress(ValueNotSerializableError):
+                    filled[parameter.name] = self._serializers.to_json(value, parameter.name)
         return filled
 
     def convert(self, values: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -140,69 +144,61 @@ class Parameters:
             problem = self._serializers.problem_of(parameter.annotation)
             if problem is not None:
                 raise self._unreadable(parameter, problem)
-            readable = self._serializers.readable(parameter.annotation)
+            readable: Any = self._serializers.readable(parameter.annotation)
             if parameter.kind == "surplus":
-                fields[name] = (dict[str, readable], Field(default_factory=dict, alias=_SURPLUS))
+                fields[name] = (dict.__class_getitem__((str, readable)), Field(default_factory=dict, alias=_SURPLUS))
             else:
-                fields[name] = (readable, _field_of(parameter))
+                fields[name] = _field_of(parameter, readable)
+        name = self._signature.label.rpartition(".")[2]
         try:
-            return create_model(self._signature.label.rpartition(".")[2], __config__=_CONFIG, **fields)
-        except (PydanticUserError, TypeError) as error:
-            raise self._unreadable(next(iter(self._fields.values())), str(error).partition("\n")[0]) from error
+            return create_model(name, __config__=_CONFIG, **fields)
+        except _NO_MODEL as error:
+            broken = next(each for each, definition in fields.items() if not _is_possible(definition))
+            raise self._unreadable(self._fields[broken], str(error).partition("\n")[0]) from error
 
     def _checked(self, values: Mapping[str, Any] | None, at: str, complete: bool) -> tuple[dict[str, Any], BaseModel]:
         plain: dict[str, Any] = self._serializers.to_json(values or {}, at)
-        own = {name: value for name, value in plain.items() if name in self._own}
-        surplus = {name: value for name, value in plain.items() if name not in self._own}
-        errors = [] if self._takes_surplus else [self._unknown(name, value, at) for name, value in surplus.items()]
-        injected = [self._injected(name, value, at) for name, value in surplus.items() if name in self.injected]
-        errors = [*injected, *errors] if self._takes_surplus else errors
-        document = {**own, _SURPLUS: surplus} if self._takes_surplus else own
+        path = (at,) if at else ()
+        document: dict[str, Any] = {}
+        surplus: dict[str, Any] = {}
+        errors: list[dict[str, Any]] = []
+        for name, value in plain.items():
+            if name in self._own:
+                document[name] = value
+            elif name in self.injected:
+                errors.append(parameter_errors.injected((*path, name), value))
+            elif self._takes_surplus:
+                surplus[name] = value
+            else:
+                errors.append(parameter_errors.unknown((*path, name), value, self.names))
+        if self._takes_surplus:
+            document[_SURPLUS] = surplus
         try:
             # As JSON, because strict types take a text for a date there, and only there.
             model = self._model.model_validate_json(to_json(document))
         except ValidationError as error:
-            details = error.errors(include_url=False)
-            errors += [
-                self._describe(each, at) for each in details if complete or not _is_missing(each)
-            ]
+            found = [each for each in error.errors(include_url=False) if complete or not self._is_missing(each)]
+            errors += [self._describe(each, path) for each in found]
             model = self._model.model_construct()
         if errors:
             raise TaskParametersError(self._signature.label, errors)
         return plain, model
 
-    def _describe(self, error: ErrorDetails, at: str) -> dict[str, Any]:
-        names = [part for part in error["loc"] if part != _SURPLUS]
-        message = error["msg"]
-        context = error.get("ctx", {})
-        expected = context.get("expected", message.removeprefix(_SHOULD_BE))
-        found = repr(error["input"])
-        if _is_missing(error):
-            message = f"'{names[0]}' is missing"
-            expected, found = self._expected(str(names[0])), "nothing"
-        return _entry(at, names, message, error["type"], found, expected)
+    def _is_missing(self, error: ErrorDetails) -> bool:
+        return error["type"] == parameter_errors.MISSING and len(error["loc"]) == 1
 
-    def _expected(self, name: str) -> str:
-        annotation = self._own[name].annotation
-        return "any JSON" if annotation is Any else full_name(annotation)
-
-    def _unknown(self, name: str, value: Any, at: str) -> dict[str, Any]:
-        if name in self.injected:
-            return self._injected(name, value, at)
-        near = nearest(name, self.names)
-        message = f"There is no parameter '{name}'{did_you_mean(near)}"
-        entry = _entry(at, [name], message, "parameter_unknown", repr(value), list(self.names))
-        return {**entry, "did_you_mean": near}
-
-    def _injected(self, name: str, value: Any, at: str) -> dict[str, Any]:
-        message = f"'{name}' is brought by the service and cannot be sent; leave it out"
-        return _entry(at, [name], message, "parameter_injected", repr(value), list(self.names))
+    def _describe(self, error: ErrorDetails, path: Sequence[str]) -> dict[str, Any]:
+        place = (*path, *(part for part in error["loc"] if part != _SURPLUS))
+        if not self._is_missing(error):
+            return parameter_errors.invalid(error, place)
+        annotation = self._own[str(place[-1])].annotation
+        return parameter_errors.missing(place, "any JSON" if annotation is Any else full_name(annotation))
 
     def _unreadable(self, parameter: FunctionParameter, problem: str) -> ConfigurationError:
         signature = self._signature
         return ConfigurationError(
-            f"No JSON value fits the parameter '{parameter.name}' of {signature.label} ({signature.place}), which is of "
-            f"the type {full_name(parameter.annotation)}: {problem}; say how one is read with register_serializer(...)",
+            f"No JSON value fits the parameter '{parameter.name}' of {signature.label} ({signature.place}) of the type "
+            f"{full_name(parameter.annotation)}: {problem}; say how one is read with register_serializer(...)",
             code="task-parameter-type-unknown",
             function=signature.label,
             place=signature.place,
@@ -210,16 +206,25 @@ class Parameters:
         )
 
 
-def _field_of(parameter: FunctionParameter) -> FieldInfo:
+def _field_of(parameter: FunctionParameter, readable: Any) -> tuple[Any, Any]:
     # Pydantic reserves some names that functions may use, so the fields have numbers.
-    alias: dict[str, Any] = {each: parameter.name for each in ("alias", "validation_alias", "serialization_alias")}
+    alias: dict[str, Any] = dict.fromkeys(("alias", "validation_alias", "serialization_alias"), parameter.name)
     if isinstance(parameter.default, FieldInfo):
-        return FieldInfo.merge_field_infos(parameter.default, alias_priority=2, **alias)
+        return Annotated[readable, parameter.default], Field(**alias)
     if parameter.default is not NOTHING:
-        return _field(default=parameter.default, **alias)
-    return _field(**alias) if parameter.is_required else _field(default=None, **alias)
+        return readable, Field(default=parameter.default, **alias)
+    if parameter.is_required:
+        return readable, Field(**alias)
+    return readable, Field(default=None, json_schema_extra=_forget_default, **alias)
 
 
-def _field(**options: Any) -> FieldInfo:
-    made: FieldInfo = Field(**options)
-    return made
+def _is_possible(definition: tuple[Any, Any]) -> bool:
+    try:
+        create_model("Alone", __config__=_CONFIG, field=definition)
+    except _NO_MODEL:
+        return False
+    return True
+
+
+def _forget_default(schema: dict[str, Any]) -> None:
+    del schema["default"]

@@ -7,7 +7,7 @@ from chapkit.core.ids import ULID
 from chapkit.task.errors import did_you_mean, nearest
 
 
-class TaskRefusal(Exception):  # noqa: N818  # a mark beside the errors that carry it
+class TaskRefusal(Exception):
     """Marks errors that come again however often a job is tried."""
 
 
@@ -57,6 +57,18 @@ class TaskDisabledError(ConflictError, TaskRefusal):
         )
 
 
+class TaskTypeChangedError(ConflictError, TaskRefusal):
+    """The task has become one of another kind since its job was submitted."""
+
+    def __init__(self, task_type: str) -> None:
+        super().__init__(
+            f"The task is of the type {task_type!r} now and was of another one when this job was submitted; "
+            "execute it again",
+            code="task-type-changed",
+            found=task_type,
+        )
+
+
 class TaskCodeChangedError(ChapkitError, TaskRefusal):
     """The function is another one than when the job was submitted."""
 
@@ -76,8 +88,8 @@ class ResultNotStorableError(ChapkitError, TaskRefusal):
 
     def __init__(self, function: str, kind: str) -> None:
         super().__init__(
-            f"{function} returned a {kind}, which JSON cannot carry; return JSON values, a frame, bytes or text, or say "
-            "how it is written with register_serializer(...)",
+            f"{function} returned a {kind}, which JSON cannot carry; return JSON values, a frame, bytes or text, or "
+            "say how it is written with register_serializer(...)",
             code="task-result-not-storable",
             function=function,
             found=kind,

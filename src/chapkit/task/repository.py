@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from chapkit.core.ids import ULID
 from chapkit.core.repository import BaseRepository
 from chapkit.task.models import Task
 from chapkit.task.schemas import PYTHON
+from chapkit.task.stored import FIND, StoredTask
 
 
 class TaskRepository(BaseRepository[Task]):
@@ -29,6 +31,11 @@ class TaskRepository(BaseRepository[Task]):
         """Return tasks with exactly this command."""
         statement = select(Task).where(Task.command == command).order_by(Task.id).limit(limit)
         return (await self.session.scalars(statement)).all()
+
+    async def find_stored(self, id: ULID) -> StoredTask | None:
+        """Return the columns of a task, or `None`; takes less time than the entity."""
+        rows = await FIND.fetch(self.session, id=id)
+        return StoredTask.from_row(rows[0]) if rows else None
 
     async def find_functions(self) -> Sequence[Task]:
         """Return the tasks that call functions, by id."""

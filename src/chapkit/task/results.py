@@ -89,7 +89,8 @@ class TaskResults:
     async def count(self) -> dict[str, int]:
         """Return how many results of each function count now."""
         counts = select(RESULTS.c.function, func.count()).where(self._counts_now()).group_by(RESULTS.c.function)
-        return {function: number for function, number in await self.session.execute(counts)}
+        rows = (await self.session.execute(counts)).all()
+        return {str(function): int(number) for function, number in rows}
 
     async def oldest(self) -> datetime | None:
         """Return when the oldest result was made that still counts."""

@@ -132,7 +132,7 @@ class TaskRouter(CrudRouter[TaskIn, TaskOut]):
         async def functions(services: RequestServices) -> list[TaskFunctionOut]:
             return services.get(TaskFunctions).describe()
 
-        async def orphans(services: RequestServices) -> list[TaskOut]:
+        async def orphans(services: RequestServices) -> Sequence[TaskOut]:
             return await services.get(Orphans).list()
 
         async def cache(services: RequestServices) -> TaskCacheStats:
@@ -143,9 +143,7 @@ class TaskRouter(CrudRouter[TaskIn, TaskOut]):
             (orphans, list[TaskOut], "Tasks whose function is missing"),
             (cache, TaskCacheStats, "Kept results"),
         ):
-            self.register_collection_operation(
-                handler.__name__, handler, response_model=model, summary=summary
-            )
+            self.register_collection_operation(handler.__name__, handler, response_model=model, summary=summary)
 
     def _register_invalidate(self) -> None:
         async def invalidate(wanted: TaskInvalidateRequest, services: RequestServices) -> TaskInvalidateResponse:

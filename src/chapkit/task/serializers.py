@@ -5,12 +5,13 @@ import threading
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, Any, ClassVar, Final, TypeVar
+from typing import Annotated, Any, ClassVar, Final, NotRequired, Required, TypeVar
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from typing_extensions import TypedDict
 
 from chapkit.core.errors import ChapkitError, ConfigurationError
 from chapkit.task.errors import full_name
@@ -27,7 +28,7 @@ class QuietJsonSchema(GenerateJsonSchema):
     ignored_warning_kinds = {"skipped-choice", "non-serializable-default"}
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Serializer:
     """How values of one type become JSON and come back; in an annotation it teaches that to Pydantic."""
 
@@ -63,7 +64,7 @@ class Serializer:
         return core_schema.no_info_plain_validator_function(self.read)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return {"title": self.name, **(self.schema or {})}
+        return {"title": self.name} if self.schema is None else dict(self.schema)
 
 
 class Serializers:
@@ -148,11 +149,14 @@ class Serializers:
         except TypeError:
             # Not hashable, such as Annotated[int, []].
             pass
+        while typing.get_origin(annotation) is Annotated:
+            # What stands there may have a meaning for a field only.
+            annotation = typing.get_args(annotation)[0]
         try:
             adapter: TypeAdapter[Any] = TypeAdapter(self.readable(annotation))
             adapter.json_schema(schema_generator=QuietJsonSchema)
         except PydanticUserError as error:
-            return str(error).partition("\n")[0]
+            return str(error).partition("\n")[0].partition(". Set `arbitrary")[0]
         return None
 
     def readable(self, annotation: Any) -> Any:
@@ -164,6 +168,8 @@ class Serializers:
         reader = self._reader(annotation, origin or annotation)
         if reader is not None:
             return Annotated[annotation, reader]
+        if typing.is_typeddict(annotation):
+            return self._readable_mapping(annotation)
         arguments: tuple[Any, ...] = typing.get_args(annotation)
         if not arguments or origin is typing.Literal:
             return annotation
@@ -171,6 +177,19 @@ class Serializers:
         if all(new is old for new, old in zip(changed, arguments, strict=True)):
             return annotation
         return typing.Union[changed] if origin in (typing.Union, types.UnionType) else origin[changed]  # noqa: UP007
+
+    def _readable_mapping(self, kind: Any) -> Any:
+        """Return the same as Pydantic wants it, which cannot tell what is required of others before Python 3.12."""
+        hints = typing.get_type_hints(kind, include_extras=True)
+        members: dict[str, Any] = {}
+        for name, written in hints.items():
+            annotation = written
+            while typing.get_origin(annotation) in (Required, NotRequired):
+                annotation = typing.get_args(annotation)[0]
+            wrapper: Any = Required if name in kind.__required_keys__ else NotRequired
+            members[name] = wrapper[self.readable(annotation)]
+        make: Any = TypedDict
+        return make(kind.__name__, members)
 
     def _reader(self, annotation: Any, kind: Any) -> Serializer | None:
         if not isinstance(kind, type):

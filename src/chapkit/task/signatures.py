@@ -57,8 +57,12 @@ class FunctionSignature:
     parameters: tuple[FunctionParameter, ...]
 
 
-def read_signature(function: Function) -> FunctionSignature:
+def read_signature(function: Function, *, needs_all: bool = True) -> FunctionSignature:
     """Return what the function takes; `*args` is left out, as nobody can name what belongs there.
+
+    Args:
+        function: Anything that can be called.
+        needs_all: Whether a parameter that has a default must be understood, too; it is left out, if not.
 
     Raises:
         ConfigurationError: It has no readable parameters (`task-signature-invalid`), or an annotation names what
@@ -77,7 +81,14 @@ def read_signature(function: Function) -> FunctionSignature:
     except NameError as error:
         # From Python 3.14 on, annotations are looked at here.
         raise _unresolved(function, "a parameter", error) from error
-    parameters = [each for parameter in found for each in _parameters_of(function, parameter)]
+    parameters: list[FunctionParameter] = []
+    for parameter in found:
+        try:
+            parameters.extend(_parameters_of(function, parameter))
+        except ConfigurationError:
+            can_do_without = parameter.default is not inspect.Parameter.empty or parameter.kind is parameter.VAR_KEYWORD
+            if needs_all or not can_do_without:
+                raise
     return FunctionSignature(label, place, tuple(parameters))
 
 

@@ -14,6 +14,7 @@ from chapkit.task.execution import Asked, Plan, TaskSubmitter
 from chapkit.task.functions import TaskFunctions
 from chapkit.task.refusals import CommandUnknownError, TaskUnknownError
 from chapkit.task.repository import TaskRepository
+from chapkit.task.stored import StoredTask
 
 
 class TaskArguments(BaseModel):
@@ -40,7 +41,7 @@ class TaskTarget(JobTarget):
         """Return the job; one whose result is kept ends with that result as soon as it starts.
 
         Raises:
-            UnprocessableError: The arguments make no sense (`task-arguments-invalid`), or do not fit the function.
+            UnprocessableError: The arguments make no sense (`target-arguments-invalid`), or do not fit the function.
             TaskUnknownError: There is no such task (`task-unknown`).
             TaskDisabledError: It is not to be run (`task-disabled`).
         """
@@ -52,7 +53,7 @@ class TaskTarget(JobTarget):
             return self._submitter.plan_function(wanted.function, asked)
         tasks = TaskRepository(scope.session)
         if wanted.task_id is not None:
-            task = await tasks.find_by_id(wanted.task_id)
+            task = await tasks.find_stored(wanted.task_id)
             if task is None:
                 raise TaskUnknownError(wanted.task_id)
             return self._submitter.plan(task, asked)
@@ -62,7 +63,7 @@ class TaskTarget(JobTarget):
         found = await tasks.find_by_command(name, limit=2)
         if len(found) != 1:
             raise _several(name) if found else CommandUnknownError(name, self._functions.names)
-        return self._submitter.plan(found[0], asked)
+        return self._submitter.plan(StoredTask.of(found[0]), asked)
 
 
 def _read(arguments: Mapping[str, Any]) -> TaskArguments:
@@ -74,12 +75,14 @@ def _read(arguments: Mapping[str, Any]) -> TaskArguments:
         raise _invalid(f"{field}: {first['msg']}", field) from error
     named = [name for name in ("task_id", "function", "task") if getattr(wanted, name) is not None]
     if len(named) != 1:
-        raise _invalid("Say with exactly one of task_id, function and task what is to be run", named[1] if named else "task")
+        raise _invalid(
+            "Say with exactly one of task_id, function and task what is to be run", named[1] if named else "task"
+        )
     return wanted
 
 
 def _invalid(detail: str, field: str) -> UnprocessableError:
-    return UnprocessableError(detail, code="task-arguments-invalid", field=field)
+    return UnprocessableError(detail, code="target-arguments-invalid", field=field)
 
 
 def _several(command: str) -> UnprocessableError:

@@ -19,8 +19,9 @@ from chapkit.job.specs import row_of
 from tests.unit.job.ground import COLUMNS, Ground, Picture
 from tests.unit.job.parts import Double
 
-_DEPTH = 7
+_DEPTH = 6
 _JOBS = 2
+_SLOTS = 2
 _FINAL = ("completed", "failed", "canceled")
 _OUTCOME = COLUMNS[1].index("outcome")
 _FENCE = tuple(COLUMNS[0].index(name) for name in ("id", "attempt", "owner", "status"))
@@ -33,7 +34,7 @@ class Process:
 
     owner: str
     lives: bool = True
-    holds: Fence | None = None
+    holds: tuple[Fence, ...] = ()
     starts: int = 1
 
 
@@ -101,24 +102,31 @@ class Explorer:
     async def claim(self, place: Place, number: int) -> Process:
         process = place.processes[number]
         claims = await self.ground.claim(process.owner)
-        return replace(process, holds=claims[0].fence if claims else None)
+        return replace(process, holds=(*process.holds, *(claim.fence for claim in claims)))
 
-    async def finish(self, place: Place, number: int) -> Process:
-        """Record a result, in time or late."""
+    async def finish_first(self, place: Place, number: int) -> Process:
+        """Record the result of the claim that it has made first."""
+        return await self._finish(place, number, 0)
+
+    async def finish_last(self, place: Place, number: int) -> Process:
+        """Record the result of the claim that it has made last."""
+        return await self._finish(place, number, -1)
+
+    async def _finish(self, place: Place, number: int, which: int) -> Process:
         process = place.processes[number]
-        assert process.holds is not None
-        is_right = _holds(place.rows, process.holds)
+        fence = process.holds[which]
+        is_right = _holds(place.rows, fence)
         try:
-            await self.ground.ledger.end(process.holds, _COMPLETED, b'"done"')
+            await self.ground.ledger.end(fence, _COMPLETED, b'"done"')
         except StaleAttemptError:
             assert not is_right
             self.refused += 1
         else:
             assert is_right
-        return replace(process, holds=None)
+        return replace(process, holds=tuple(held for held in process.holds if held is not fence))
 
     async def die(self, place: Place, number: int) -> Process:
-        return replace(place.processes[number], lives=False, holds=None)
+        return replace(place.processes[number], lives=False, holds=())
 
     async def recover(self, place: Place, number: int) -> Process:
         """Be found dead by another process."""
@@ -149,7 +157,7 @@ class Explorer:
 
     def _check(self, place: Place) -> None:
         jobs, attempts, events, _ = (_dicts(rows, table) for rows, table in zip(place.rows, COLUMNS, strict=True))
-        held = [process.holds for process in place.processes if process.holds and _holds(place.rows, process.holds)]
+        held = [fence for process in place.processes for fence in process.holds if _holds(place.rows, fence)]
         assert len({fence.job_id for fence in held}) == len(held), "two processes hold one job"
         assert len(jobs) == _JOBS, "a job is lost"
         for job in jobs:
@@ -187,7 +195,12 @@ def _steps(place: Place) -> Iterator[tuple[int, Step]]:
                 yield number, Explorer.recover
             continue
         yield number, Explorer.die
-        yield number, Explorer.claim if process.holds is None else Explorer.finish
+        if len(process.holds) < _SLOTS:
+            yield number, Explorer.claim
+        if process.holds:
+            yield number, Explorer.finish_first
+        if len(process.holds) > 1:
+            yield number, Explorer.finish_last
         yield number, Explorer.take_over if is_present else Explorer.sweep
 
 
@@ -205,7 +218,7 @@ def _essence(place: Place) -> Any:
     jobs = _dicts(place.rows[0], COLUMNS[0])
     present = {row[0] for row in place.rows[3]}
     beliefs = [
-        (process.lives, process.owner in present, str(process.holds and _relative(process.holds, jobs)))
+        (process.lives, process.owner in present, tuple(_relative(fence, jobs) for fence in process.holds))
         for process in place.processes
     ]
     return min(

@@ -9,12 +9,13 @@ from sqlalchemy import delete, update
 
 from chapkit.core.clock import SystemClock
 from chapkit.core.database import Database
-from chapkit.core.errors import ConfigurationError, UnprocessableError
+from chapkit.core.errors import ConfigurationError, TooManyRequestsError, UnprocessableError
 from chapkit.core.ids import ULID
 from chapkit.job.context import JobContext
 from chapkit.job.endings import Outcome
 from chapkit.job.errors import JobNotFoundError
 from chapkit.job.ledger import JobLedger
+from chapkit.job.notices import News
 from chapkit.job.ports import JobHandler, JobOutcome
 from chapkit.job.rows import JOBS, OWNERS
 from chapkit.job.runtime import JobLimits
@@ -313,3 +314,58 @@ async def test_a_process_that_was_taken_for_dead_starts_again_and_changes_nothin
         record = await system.jobs.get(lost.id)
         assert (record.status, record.attempt) == (JobStatus.PENDING, 1)
         assert await system.outcomes(freed.id) == ["taken-over", "completed"]
+
+
+async def test_a_full_queue_takes_no_more_but_knows_what_it_took(database: Database) -> None:
+    async with job_system(database, Double(), start=False, max_waiting=1) as system:
+        first = await system.submit("test.double", key="k")
+        # Who submits again after a lost answer gets it, however full the queue is.
+        assert (await system.submit("test.double", key="k")).id == first.id
+        for key in ("l", None):
+            with pytest.raises(TooManyRequestsError) as refused:
+                await system.submit("test.double", key=key)
+            assert refused.value.code == "queue-full"
+
+
+async def test_an_engine_that_stops_takes_nothing_more_and_lets_go_on_what_runs(database: Database) -> None:
+    held = Held()
+    async with job_system(database, held, max_concurrency=2) as system:
+        first = await system.submit("test.held")
+        await happens(held.begun)
+        system.engine.stop()
+        second = await system.submit("test.held")
+        held.go.set()
+        await system.completed(first.id)
+        await eventually(lambda: not system.engine.is_working)
+        assert (await system.jobs.get(second.id)).status is JobStatus.PENDING
+
+
+async def test_news_of_single_jobs_wake_those_who_care(database: Database) -> None:
+    held = Held()
+    async with job_system(database, held, limits=_SELDOM) as system:
+        job = await system.submit("test.held")
+        await happens(held.begun)
+        async with system.services.scope.write() as scope:
+            await scope.session.execute(update(JOBS).where(JOBS.c.id == job.id).values(cancel_requested=True))
+        with system.runtime.hub.watching(job.id) as watcher:
+            system.runtime._hear(News(changed=frozenset({job.id})))
+            assert await watcher.wait(5)
+        system.runtime._hear(News(canceled=frozenset({job.id, ULID()})))
+        assert (await system.finished(job.id)).status is JobStatus.CANCELED
+        system.runtime._hear(News())
+
+
+async def test_functions_of_a_job_may_be_coroutines(database: Database) -> None:
+    async def add(first: int, second: int) -> int:
+        return first + second
+
+    async def body(context: JobContext) -> JobOutcome:
+        return JobOutcome(result=await context.run_user_function(add, 1, second=2))
+
+    async with job_system(database, Scripted(body)) as system:
+        job = await system.submit("test.scripted")
+        await system.completed(job.id)
+        assert await system.jobs.get_result(job.id) == 3
+        [attempt] = await system.jobs.list_attempts(job.id)
+        # Several jobs share the thread of the loop.
+        assert attempt.cpu_seconds is None

@@ -5,9 +5,14 @@ import gc
 import pytest
 
 from chapkit.core.database import Database
+from chapkit.core.errors import UnavailableError
 from chapkit.core.ids import ULID
+from chapkit.job import adhoc
 from chapkit.job.errors import JobFailedError, JobNotFoundError, JobResultError
-from chapkit.job.schemas import JobStatus
+from chapkit.job.queue import JobQueue
+from chapkit.job.repository import JobRepository
+from chapkit.job.rows import render
+from chapkit.job.schemas import JobRecord, JobSpec, JobStatus
 from tests.unit.job.parts import Double, Held, happens, job_system
 
 pytestmark = pytest.mark.anyio
@@ -141,3 +146,56 @@ async def test_the_names_of_the_first_release_stand_for_the_service() -> None:
     assert scheduler.JobStatus is JobStatus
     with pytest.raises(AttributeError):
         _ = scheduler.nothing
+
+
+async def test_a_coroutine_that_is_refused_is_closed(database: Database) -> None:
+    async with job_system(database, start=False) as system:
+        system.jobs.close()
+        with pytest.raises(UnavailableError):
+            await system.jobs.add_job(_add(1))
+    gc.collect()
+
+
+async def test_only_the_last_results_and_errors_stay_in_memory(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adhoc, "_KEPT", 2)
+    async with job_system(database) as system:
+        jobs = [await system.jobs.add_job(_add, 1, number) for number in range(3)]
+        for job in jobs:
+            await system.jobs.wait(job, 10)
+        gone = [job for job in jobs if not system.jobs._adhoc.has_result(job)]
+        assert len(gone) == 1
+        with pytest.raises(JobResultError, match="no longer in memory"):
+            await system.jobs.get_result(gone[0])
+
+
+async def test_jobs_are_listed_counted_and_rendered_by_status_and_kind(database: Database) -> None:
+    async with job_system(database, Double(), start=False) as system:
+        sums = [(await system.submit("test.double", labels={"kind": "sum"})).id for _ in range(3)]
+        await system.submit("test.double")
+        await system.jobs.cancel(sums[0])
+        assert [job.id for job in await system.jobs.list(status=JobStatus.PENDING, kind="sum")] == sums[:0:-1]
+        async with system.services.scope.read() as scope:
+            repository = JobRepository(scope.session)
+            assert await repository.count() == 4
+            assert await repository.count(status="pending", kind="sum") == 2
+            assert await repository.last_event(sums[0]) == 2
+            assert await repository.last_event(ULID()) == 0
+            [text] = render(await repository.list(kind="test.double"))
+        assert JobRecord.model_validate_json(text).kind == "test.double"
+
+
+async def test_a_key_whose_job_goes_in_the_same_moment_may_be_tried_again(database: Database) -> None:
+    async with job_system(database, Double(), start=False) as system, system.services.scope.write() as scope:
+        with pytest.raises(UnavailableError) as refused:
+            await system.jobs._find_first({"key": "gone"}, scope)
+        assert refused.value.code == "job-key-busy"
+
+
+async def test_a_queue_needs_neither_names_nor_a_limit(database: Database) -> None:
+    async with job_system(database, Double(), start=False) as system:
+        queue = JobQueue(system.runtime)
+        async with system.services.scope.write() as scope:
+            job = await queue.submit(JobSpec(handler="test.double", queue="any"), scope)
+        assert (await queue.get(job.id)).status is JobStatus.PENDING

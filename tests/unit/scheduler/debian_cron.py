@@ -105,7 +105,7 @@ class Job:
 
 
 class Clock:
-    """Real time and the clock on the wall, side by side, tick by tick; a tick is a minute, or a second."""
+    """Real time and the clock on the wall, side by side, tick by tick; a tick is a minute, if not said."""
 
     def __init__(self, zone: str, start: datetime, end: datetime, tick: int = 60) -> None:
         self.tick = tick
@@ -129,21 +129,20 @@ class Clock:
         ]
 
     def _live(self, job: Job) -> Iterator[bool]:
-        minute = 60 // self.tick
         virtual = self._walls[0] - 1
         for running in self._walls:
-            difference = running - virtual
+            difference = (running - virtual) * self.tick / 60
             now, has_run = job.matches(self._shown[running]), False
-            if difference == 1:
+            if running - virtual == 1:
                 # The usual case: nothing has happened to the clock.
                 virtual, has_run = running, now
-            elif 5 * minute < difference <= 180 * minute:
+            elif 5 < difference <= 180:
                 # Forward: wild jobs for the present only, fixed ones for all that was missed.
                 has_run = now if job.is_wild else False
                 while virtual < running:
                     virtual += 1
                     has_run |= not job.is_wild and job.matches(self._shown[virtual])
-            elif -180 * minute < difference <= 0:
+            elif -180 < difference <= 0:
                 # Backward: only wild jobs, until the virtual clock has been caught up with.
                 has_run = now and job.is_wild
             else:

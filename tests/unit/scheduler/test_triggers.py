@@ -91,6 +91,12 @@ def test_the_ends_of_time_are_no_trouble(trigger: Trigger) -> None:
     assert trigger.latest(ALWAYS, FOR_EVER, 1) != []
 
 
+def test_the_last_leap_day_of_all_is_the_last() -> None:
+    trigger = Cron("0 0 29 2 *", "Asia/Tokyo")
+    assert trigger.next_after(datetime(9996, 2, 28, 14, tzinfo=UTC)) == datetime(9996, 2, 28, 15, tzinfo=UTC)
+    assert trigger.next_after(datetime(9996, 2, 28, 15, tzinfo=UTC)) is None
+
+
 def test_an_interval_fires_at_its_anchor_and_not_before() -> None:
     trigger = Interval("15m", NOON)
     assert trigger.next_after(NOON - 40 * DAY) == NOON

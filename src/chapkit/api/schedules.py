@@ -1,0 +1,150 @@
+"""The calls of the builder that bring schedules."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Self
+
+from chapkit.api.calls import FeatureCalls, permissions_of
+from chapkit.core.errors import ConfigurationError
+from chapkit.web.feature import CrudPermissions
+
+if TYPE_CHECKING:
+    from chapkit.job.options import JobOptions
+    from chapkit.scheduler.feature import ScheduleFeature
+    from chapkit.scheduler.trigger_schemas import TriggerSpec
+
+
+class ScheduleCalls(FeatureCalls):
+    """Schedules over HTTP, and in code."""
+
+    def with_schedules(
+        self,
+        *,
+        prefix: str = "/api/v1/schedules",
+        tags: Sequence[str] = ("Schedules",),
+        permissions: CrudPermissions | None = None,
+        **allow: bool | None,
+    ) -> Self:
+        """Submit jobs when their time has come, as clients, or `with_schedule`, say.
+
+        Args:
+            prefix: Where the routes are.
+            tags: Under which they stand in the API's description.
+            permissions: Which of the generic operations there are.
+            allow: `allow_create`, `allow_read`, `allow_update`, `allow_delete`, on top of `permissions`.
+        """
+        allowed = permissions_of(permissions, allow)
+        return self.with_feature(replace(self._schedules(), prefix=prefix, tags=tuple(tags), permissions=allowed))
+
+    def with_schedule(
+        self,
+        task: str | None = None,
+        *,
+        parameters: Mapping[str, Any] | None = None,
+        target: str | None = None,
+        arguments: Mapping[str, Any] | None = None,
+        cron: str | None = None,
+        timezone: str = "UTC",
+        every: timedelta | float | str | None = None,
+        at: datetime | None = None,
+        name: str | None = None,
+        start_at: datetime | None = None,
+        end_at: datetime | None = None,
+        jitter: float = 0.0,
+        missed: str | Mapping[str, int] = "latest",
+        grace: float = 60.0,
+        overlap: str = "skip",
+        max_failures: int | None = None,
+        job: "JobOptions | None" = None,
+        tags: Sequence[str] = (),
+        enabled: bool = True,
+    ) -> Self:
+        """Declare a schedule; at the start of the service its row becomes what stands here, and goes with this call.
+
+        Args:
+            task: A registered function, or the command of a stored task.
+            parameters: What the task is called with.
+            target: Something else than a task: `ml.train`, `ml.predict`, `handler`.
+            arguments: What that is told.
+            cron: Expression of five or six fields, by the clock of `timezone`.
+            timezone: Name of the IANA database, such as `Africa/Kigali`.
+            every: Or an interval: `"15m"`, seconds, a timedelta.
+            at: Or one moment.
+            name: What it is found by at the next start; the task, or the target, if left out.
+            start_at: No tick before this moment.
+            end_at: No tick at this moment or later.
+            jitter: The job starts up to so many seconds after its tick.
+            missed: What becomes of ticks that nobody was there for: `skip`, `latest` or `{"all": 10}`.
+            grace: Seconds that a tick may be late without being missed.
+            overlap: What a tick does while an earlier job goes on: `skip`, `allow`, `queue` or `replace`.
+            max_failures: So many failures in a row pause it.
+            job: How its jobs are run.
+            tags: Labels to find it by.
+            enabled: Whether it runs from the start; later that is up to those who pause and resume it.
+        """
+        # Lazy: only services with schedules need what follows.
+        from chapkit.scheduler.declared import DeclaredSchedule
+        from chapkit.scheduler.policies import Overlap
+        from chapkit.scheduler.schemas import ScheduleIn
+
+        wanted = _subject(task, parameters, target, arguments)
+        data = ScheduleIn(
+            name=name or task or wanted[0],
+            target=wanted[0],
+            arguments=wanted[1],
+            trigger=_trigger(cron, timezone, every, at),
+            start_at=start_at,
+            end_at=end_at,
+            jitter=jitter,
+            missed=missed,
+            grace=grace,
+            overlap=Overlap(overlap),
+            max_failures=max_failures,
+            job=job,
+            tags=list(tags),
+            enabled=enabled,
+        )
+        present = self._schedules()
+        return self.with_feature(replace(present, declared=(*present.declared, DeclaredSchedule(data))))
+
+    def _schedules(self) -> "ScheduleFeature":
+        # Lazy: only services with schedules need it.
+        from chapkit.scheduler.feature import ScheduleFeature
+
+        present = self._features.get(ScheduleFeature.kind)
+        return present if isinstance(present, ScheduleFeature) else ScheduleFeature()
+
+
+def _subject(
+    task: str | None, parameters: Mapping[str, Any] | None, target: str | None, arguments: Mapping[str, Any] | None
+) -> tuple[str, dict[str, Any]]:
+    if (task is None) == (target is None) or (task is not None and arguments is not None):
+        raise _invalid("say what is to be run: with_schedule('name-of-a-task', parameters={...}, ...), or target=...")
+    if target is not None and parameters is not None:
+        raise _invalid("parameters belong to a task; what another target is told are its arguments")
+    if target is not None:
+        return target, dict(arguments or {})
+    return "task", {"task": task, **({} if parameters is None else {"parameters": dict(parameters)})}
+
+
+def _trigger(
+    cron: str | None, timezone: str, every: timedelta | float | str | None, at: datetime | None
+) -> "TriggerSpec":
+    # Lazy: only services with schedules need what follows.
+    from chapkit.scheduler.trigger_schemas import CronTrigger, IntervalTrigger, OnceTrigger
+    from chapkit.scheduler.triggers import duration, duration_text
+
+    if [cron, every, at].count(None) != 2:
+        raise _invalid("say once when it runs: cron='0 6 * * *', every='15m', or at=datetime(...)")
+    if cron is not None:
+        return CronTrigger(expression=cron, timezone=timezone)
+    if every is not None:
+        return IntervalTrigger(every=duration_text(duration(every)))
+    if at is None:  # pragma: no cover  # one of the three is there
+        raise _invalid("say when it runs")
+    return OnceTrigger(at=at)
+
+
+def _invalid(detail: str) -> ConfigurationError:
+    return ConfigurationError(f"This schedule cannot be declared: {detail}", code="schedule-declaration-invalid")

@@ -1,0 +1,300 @@
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from sqlalchemy import update
+
+from chapkit.api import CrudPermissions, ServiceBuilder, ServiceInfo
+from chapkit.artifact.hierarchy import ArtifactHierarchy
+from chapkit.core.clock import to_text
+from chapkit.core.errors import ConfigurationError
+from chapkit.core.ids import ULID
+from chapkit.job.feature import JobFeature
+from chapkit.task.models import Task
+from chapkit.task.registry import Registry
+from tests.serving import serving
+from tests.unit.job.parts import SteppedClock
+from tests.unit.scheduler.schedule_parts import MINUTE, NOON, ScheduleSystem
+
+pytestmark = pytest.mark.anyio
+SOON = to_text(NOON + MINUTE)
+
+
+class Service:
+    """A service with tasks and schedules, whose clock the test moves."""
+
+    def __init__(self, url: str, **options: Any) -> None:
+        self.clock = SteppedClock(NOON)
+        self.greeted: list[str] = []
+        self.app = self.builder(url, **options).build()
+
+    def builder(self, url: str, **options: Any) -> ServiceBuilder:
+        registry = Registry()
+
+        @registry.register("greet")
+        def greet(name: str = "world") -> str:
+            self.greeted.append(name)
+            return f"Hello, {name}"
+
+        return (
+            ServiceBuilder(info=ServiceInfo(display_name="Greetings"), database_url=url)
+            .with_health()
+            .with_artifacts(hierarchy=ArtifactHierarchy(name="results"))
+            .with_feature(JobFeature(shutdown_timeout=0.0, clock=self.clock))
+            .with_schedules(**options)
+            .with_tasks(registry=registry, allow_shell=True)
+        )
+
+    @property
+    def system(self) -> ScheduleSystem:
+        return ScheduleSystem(self.app.state.services, self.clock)
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncGenerator[tuple[httpx.AsyncClient, str]]:
+        """Yield a client, and the path of a task that greets."""
+        async with serving(self.app) as client:
+            task = await client.post(
+                "/api/v1/tasks", json={"command": "greet", "task_type": "python", "parameters": {"name": "Ada"}}
+            )
+            assert task.status_code == 201, task.text
+            yield client, f"/api/v1/tasks/{task.json()['id']}"
+
+
+async def scheduled(client: httpx.AsyncClient, task: str, **members: Any) -> dict[str, Any]:
+    given = members or {"schedule_type": "interval", "interval_seconds": 60}
+    answer = await client.post(f"{task}/$schedule", json=given)
+    assert answer.status_code == 201, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def test_a_task_runs_at_its_interval(database_url: str) -> None:
+    service = Service(database_url)
+    async with service.serving() as (client, task):
+        schedule = await scheduled(client, task)
+        task_id = task.rpartition("/")[2]
+        assert (schedule["schedule_type"], schedule["interval_seconds"]) == ("interval", 60.0)
+        assert schedule["run_at"] is schedule["cron_expression"] is schedule["last_run_at"] is None
+        assert (schedule["task_id"], schedule["target"], schedule["name"]) == (task_id, "task", "greet")
+        assert schedule["next_run_at"] == SOON
+        await service.system.pass_time(MINUTE)
+        (listed,) = (await client.get(f"{task}/$schedules")).json()
+        assert listed["last_run_at"] == SOON
+        (job,) = await service.system.finished(listed["last_tick"]["job_id"])
+        assert (job.status, service.greeted) == ("completed", ["Ada"])
+
+
+async def test_once_and_cron_as_the_first_design_has_them(database_url: str) -> None:
+    service = Service(database_url)
+    async with service.serving() as (client, task):
+        once = await scheduled(
+            client, task, schedule_type="once", run_at=SOON, interval_seconds=5, parameters={"name": "Grace"}
+        )
+        assert (once["run_at"], once["interval_seconds"]) == (SOON, None)
+        cron = await scheduled(
+            client, task, schedule_type="cron", cron_expression="0 6 * * *", timezone="Africa/Kigali", enabled=False
+        )
+        assert (cron["cron_expression"], cron["state"]) == ("0 6 * * *", "paused")
+        assert cron["trigger"]["timezone"] == "Africa/Kigali"
+        await service.system.pass_time(MINUTE)
+        first, second = (await client.get(f"{task}/$schedules")).json()
+        assert (first["state"], second["last_run_at"]) == ("finished", None)
+        await service.system.finished(first["last_job"]["id"])
+        assert service.greeted == ["Grace"]
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"schedule_type": "once"}, "request-invalid"),
+        ({"schedule_type": "interval"}, "request-invalid"),
+        ({"schedule_type": "cron"}, "request-invalid"),
+        ({"schedule_type": "hourly"}, "request-invalid"),
+        ({"schedule_type": "once", "run_at": "2030-01-01T11:00:00Z"}, "schedule-in-the-past"),
+        ({"schedule_type": "once", "run_at": "2030-01-01T13:00:00"}, "schedule-time-naive"),
+        ({"schedule_type": "interval", "interval_seconds": 0}, "interval-invalid"),
+        ({"schedule_type": "cron", "cron_expression": "nonsense"}, "cron-invalid"),
+        ({"schedule_type": "interval", "interval_seconds": 60, "parameters": {"nam": 1}}, "task-parameters-invalid"),
+    ],
+)
+async def test_what_could_never_run_is_refused(tmp_path: Any, body: dict[str, Any], code: str) -> None:
+    service = Service(f"sqlite+aiosqlite:///{tmp_path}/service.db")
+    async with service.serving() as (client, task):
+        answer = await client.post(f"{task}/$schedule", json=body)
+        assert (answer.status_code, answer.json()["code"]) == (422, code)
+        assert (await client.get(f"{task}/$schedules")).json() == []
+
+
+async def test_a_schedule_is_paused_and_removed_by_its_task_only(database_url: str) -> None:
+    service = Service(database_url)
+    async with service.serving() as (client, task):
+        schedule = await scheduled(client, task)
+        other = (await client.post("/api/v1/tasks", json={"command": "greet", "task_type": "python"})).json()["id"]
+        for owner, id in ((other, schedule["id"]), (task.rpartition("/")[2], ULID()), (other, "nonsense")):
+            path = f"/api/v1/tasks/{owner}/$schedules/{id}"
+            for answer in (await client.patch(path, json={"enabled": False}), await client.delete(path)):
+                assert (answer.status_code, answer.json()["code"]) == (404, "schedule-not-found")
+        path = f"{task}/$schedules/{schedule['id']}"
+        paused = await client.patch(path, json={"enabled": False})
+        assert (paused.status_code, paused.json()["state"]) == (200, "paused")
+        assert (await client.patch(path, json={"enabled": True})).json()["next_run_at"] == SOON
+        assert (await client.patch(path, json={"enabled": True, "jitter": 5})).status_code == 422
+        assert (await client.delete(path)).status_code == 204
+        assert (await client.get(f"{task}/$schedules")).json() == []
+
+
+async def test_a_task_that_is_not_there_has_no_schedules(database_url: str) -> None:
+    service = Service(database_url)
+    async with service.serving() as (client, _):
+        body = {"schedule_type": "interval", "interval_seconds": 60}
+        for id, status, code in ((ULID(), 404, "task-unknown"), ("nonsense", 400, "invalid-ulid")):
+            made = await client.post(f"/api/v1/tasks/{id}/$schedule", json=body)
+            listed = await client.get(f"/api/v1/tasks/{id}/$schedules")
+            for answer in (made, listed):
+                assert (answer.status_code, answer.json()["code"]) == (status, code)
+        stored = {"name": "x", "target": "task", "arguments": {"task_id": ULID()}, "trigger": {"type": "interval"}}
+        stored["trigger"] = {"type": "interval", "every": 60}
+        answer = await client.post("/api/v1/schedules", json=stored)
+        assert answer.json()["code"] == "task-unknown"
+
+
+async def test_a_task_with_schedules_goes_only_with_them(database_url: str) -> None:
+    service = Service(database_url)
+    async with service.serving() as (client, task):
+        schedule = await scheduled(client, task)
+        refused = await client.delete(task)
+        assert (refused.status_code, refused.json()["code"]) == (409, "task-has-schedules")
+        assert refused.json()["schedule_ids"] == [schedule["id"]]
+        refused = await client.delete(task, params={"cascade": "false"})
+        assert refused.status_code == 409
+        assert (await client.delete(task, params={"cascade": "true"})).status_code == 204
+        assert (await client.get("/api/v1/schedules")).json() == []
+
+
+async def test_a_disabled_task_holds_its_schedules(database_url: str) -> None:
+    service = Service(database_url)
+    async with service.serving() as (client, task):
+        schedule = await scheduled(client, task)
+        paused = await scheduled(client, task, schedule_type="interval", interval_seconds=60, enabled=False)
+        await client.patch(task, json={"enabled": False, "disabled_reason": "the sensor is broken"})
+        path = f"/api/v1/schedules/{schedule['id']}"
+        held = (await client.get(path)).json()
+        assert (held["state"], held["next_run_at"]) == ("held", None)
+        assert held["held_reason"] == f"Task {task.rpartition('/')[2]} is disabled: the sensor is broken"
+        await service.system.pass_time(5 * MINUTE)
+        await client.patch(task, json={"parameters": {"name": "Joan"}})
+        await client.patch(task, json={"enabled": True})
+        freed = (await client.get(path)).json()
+        assert (freed["state"], freed["next_run_at"]) == ("active", to_text(NOON + 6 * MINUTE))
+        assert (await client.get(f"/api/v1/schedules/{paused['id']}")).json()["state"] == "paused"
+        assert (await client.get(f"{path}/$runs")).json() == []
+
+
+async def test_schedules_of_a_task_that_was_disabled_behind_their_back_are_held_at_the_start(
+    database_url: str,
+) -> None:
+    first = Service(database_url)
+    async with first.serving() as (client, task):
+        schedule = await scheduled(client, task)
+        async with first.system.services.scope.write() as scope:
+            await scope.session.execute(update(Task).values(enabled=False, disabled_by="person"))
+    second = Service(database_url)
+    async with serving(second.app) as client:
+        assert (await client.get(f"/api/v1/schedules/{schedule['id']}")).json()["state"] == "held"
+
+
+async def test_schedules_know_their_task_by_its_command_where_only_one_has_it(database_url: str) -> None:
+    service = Service(database_url)
+    async with service.serving() as (client, task):
+        stored = (await client.post("/api/v1/tasks", json={"command": "echo hello"})).json()
+        cases: list[tuple[dict[str, Any], str | None]] = [
+            ({"task": "greet"}, None),
+            ({"function": "greet"}, None),
+            ({"task": "echo hello"}, stored["id"]),
+            ({"task_id": task.rpartition("/")[2]}, task.rpartition("/")[2]),
+        ]
+        for arguments, task_id in cases:
+            body = {"name": "n", "target": "task", "arguments": arguments, "trigger": {"type": "interval", "every": 60}}
+            answer = await client.post("/api/v1/schedules", json=body)
+            assert (answer.status_code, answer.json()["task_id"]) == (201, task_id)
+
+
+async def test_a_schedule_of_the_code_runs_a_function(database_url: str) -> None:
+    service = Service(database_url)
+    service.app = (
+        service.builder(database_url)
+        .with_schedule("greet", parameters={"name": "Lise"}, every="1m", tags=["daily"])
+        .with_schedule("nobody-knows", cron="0 6 * * *", timezone="Africa/Kigali", max_failures=3)
+        .build()
+    )
+    async with service.serving() as (client, _):
+        greet, unknown = (await client.get("/api/v1/schedules", params={"sort": "name"})).json()
+        assert (greet["name"], greet["managed_by"], greet["arguments"]) == (
+            "greet",
+            "code",
+            {"task": "greet", "parameters": {"name": "Lise"}},
+        )
+        assert (unknown["explanation"], unknown["max_failures"]) == ("At 06:00 every day, Africa/Kigali", 3)
+        await service.system.pass_time(MINUTE)
+        job_id = (await client.get(f"/api/v1/schedules/{greet['id']}")).json()["last_job"]["id"]
+        await service.system.finished(job_id)
+        assert service.greeted == ["Lise"]
+        refused = await client.delete(f"/api/v1/schedules/{greet['id']}")
+        assert (refused.status_code, refused.json()["code"]) == (409, "schedule-managed-by-code")
+        assert (await client.post(f"/api/v1/schedules/{greet['id']}/$pause")).json()["state"] == "paused"
+
+
+async def test_permissions_of_schedules_hold_for_those_of_tasks(tmp_path: Any) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path}/service.db"
+    service = Service(url, permissions=CrudPermissions(create=False, read=False, update=False, delete=False))
+    async with service.serving() as (client, task):
+        for method, path in (
+            ("POST", "$schedule"),
+            ("GET", "$schedules"),
+            ("PATCH", f"$schedules/{ULID()}"),
+            ("DELETE", f"$schedules/{ULID()}"),
+        ):
+            answer = await client.request(method, f"{task}/{path}", json={})
+            assert answer.status_code == 404, path
+
+
+def build(url: str = "sqlite+aiosqlite:///:memory:") -> ServiceBuilder:
+    return ServiceBuilder(info=ServiceInfo(display_name="Test"), database_url=url).with_jobs()
+
+
+@pytest.mark.parametrize(
+    "declaration",
+    [
+        {"cron": "0 6 * * *"},
+        {"task": "greet"},
+        {"task": "greet", "cron": "0 6 * * *", "every": "1m"},
+        {"task": "greet", "target": "handler", "every": 60},
+        {"task": "greet", "arguments": {}, "every": 60},
+        {"target": "handler", "parameters": {}, "every": 60},
+    ],
+)
+def test_a_declaration_that_leaves_something_open_is_refused(declaration: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        build().with_schedule(**declaration)
+    assert raised.value.code == "schedule-declaration-invalid"
+
+
+def test_schedules_need_jobs() -> None:
+    builder = ServiceBuilder(info=ServiceInfo(display_name="Test")).with_schedules()
+    with pytest.raises(ConfigurationError, match=r"with_jobs\(\)"):
+        builder.build()
+
+
+async def test_calls_of_the_builder_may_come_in_any_order(tmp_path: Any) -> None:
+    builder = (
+        build(f"sqlite+aiosqlite:///{tmp_path}/service.db")
+        .with_schedule(target="handler", arguments={"handler": "later"}, at=NOON.replace(year=2100), name="one")
+        .with_schedules(prefix="/plans")
+        .with_schedule(target="handler", arguments={"handler": "later"}, every=60, name="two")
+    )
+    app: FastAPI = builder.build()
+    async with serving(app) as client:
+        assert [item["name"] for item in (await client.get("/plans", params={"sort": "name"})).json()] == ["one", "two"]
