@@ -1,4 +1,4 @@
-"""The long run: `python -m tests.faults [--kills 10000] [--database URL] [--writers 60]`."""
+"""The long run: `python -m tests.faults [--kills 10000] [--database URL] [--writers 60] [--ticks 1000]`."""
 
 import argparse
 import asyncio
@@ -21,11 +21,13 @@ from tests.faults.fleet import Fleet
 from tests.faults.openings import Openings, opening_plans
 from tests.faults.plans import SIGNALS, endless_plans
 from tests.faults.points import POINTS
+from tests.faults.ticks import Race
 from tests.faults.trial import try_out
 from tests.faults.writers import contend, folder_url
 
 ROUND = 250
 """Kills on one database, before an empty one takes its place."""
+RACERS = 8
 
 
 def main() -> int:
@@ -45,6 +47,10 @@ def main() -> int:
             break
     if options.writers and not total.problems:
         _add(total, _write(options.writers))
+    if options.ticks and not total.problems:
+        with _Place(options.database, options.seed) as place:
+            _add(total, place.race(options.ticks))
+            place.keep = bool(total.problems)
     _print_ledger(total, time.monotonic() - begin)
     return 1 if total.problems else 0
 
@@ -74,6 +80,19 @@ class _Place:
         _add(tally, try_out(url, self._folder, plans, self._seed))
         tally.problems = [f"seed {self._seed}, {self._folder}: {problem}" for problem in tally.problems]
         return tally
+
+    def race(self, ticks: int) -> Tally:
+        """Let eight processes race for the ticks of schedules, and strike them meanwhile."""
+        with Fleet(self._url, self._folder) as fleet:
+            seen = Race(fleet, RACERS, ticks, self._seed).run()
+        print(
+            f"{RACERS} processes raced for {ticks} ticks: {seen.ticks} ticks, {seen.kills.total()} kills, "
+            f"{seen.seconds:.0f} s",
+            flush=True,
+        )
+        return Tally(
+            struck=Counter({("tick", name): number for name, number in seen.kills.items()}), problems=seen.problems
+        )
 
     def reset(self) -> None:
         """Empty the database again."""
@@ -159,6 +178,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument(
         "--writers", type=float, default=60.0, help="seconds of many writers on one SQLite file; 0: none"
+    )
+    parser.add_argument(
+        "--ticks", type=int, default=1000, help="ticks of schedules that eight processes race for; 0: none"
     )
     return parser.parse_args()
 

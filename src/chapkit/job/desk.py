@@ -56,7 +56,8 @@ class JobDesk:
 
     async def _write_all(self) -> None:
         while self._waiting:
-            batch, self._waiting = self._waiting, []
+            # In one order, in which others lock these rows too.
+            batch, self._waiting = sorted(self._waiting, key=lambda pair: pair[0].fence.job_id), []
             entries = [entry for entry, _ in batch]
             try:
                 answers = await self._write_together(entries)

@@ -114,7 +114,9 @@ class JobLedger:
         What ran while the whole service died is suspect: it may have been the cause.
         """
         columns = (JOBS.c.id, JOBS.c.attempt, JOBS.c.owner, JOBS.c.status)
-        held = await self._orm.execute(select(*columns).where(statements.HELD, whose).with_for_update())
+        held = await self._orm.execute(
+            select(*columns).where(statements.HELD, whose).order_by(JOBS.c.id).with_for_update()
+        )
         changed: list[ULID] = []
         for job_id, attempt, owner, status in held.all():
             values = {

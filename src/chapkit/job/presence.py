@@ -6,7 +6,7 @@ import socket
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, insert, update
+from sqlalchemy import delete, insert, select, update
 
 from chapkit.core.clock import Clock
 from chapkit.core.database import Database
@@ -71,7 +71,9 @@ class Presence:
             mine = update(OWNERS).where(OWNERS.c.id == self._id).values(shown).returning(OWNERS.c.id)
             is_known = (await scope.session.execute(mine)).first() is not None
             held = (JOBS.c.owner == self._id, JOBS.c.status == JobStatus.RUNNING.value)
-            await scope.session.execute(update(JOBS).where(*held).values(lease_until=now + LEASE))
+            # In one order and without waiting: those that are about to end are locked by whoever writes that down.
+            free = select(JOBS.c.id).where(*held).order_by(JOBS.c.id).with_for_update(skip_locked=True)
+            await scope.session.execute(update(JOBS).where(JOBS.c.id.in_(free)).values(lease_until=now + LEASE))
         self._last_beat = now
         self.beats += 1
         if not is_known:

@@ -173,9 +173,11 @@ async def _call_at_home(run: Run, callback: Callable[[], Awaitable[None] | None]
     if asyncio.get_running_loop() is run.home:
         await _call(callback)
         return
+    call = _call(callback)
     try:
-        there = asyncio.run_coroutine_threadsafe(_call(callback), run.home)
+        there = asyncio.run_coroutine_threadsafe(call, run.home)
     except RuntimeError as error:
+        call.close()
         # The service has ended; the transaction is committed all the same.
         get_logger("chapkit.task").warning("task.not_told", function=run.function, error=str(error))
         return

@@ -1,6 +1,6 @@
 """Tasks as something that can be submitted from elsewhere: by a schedule, for instance."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -70,25 +70,29 @@ def _read(arguments: Mapping[str, Any]) -> TaskArguments:
     try:
         wanted = TaskArguments.model_validate(dict(arguments))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        field = ".".join(map(str, first["loc"]))
-        raise _invalid(f"{field}: {first['msg']}", field) from error
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        raise _invalid([(".".join(map(str, each["loc"])), each["msg"]) for each in found]) from error
     named = [name for name in ("task_id", "function", "task") if getattr(wanted, name) is not None]
     if len(named) != 1:
-        raise _invalid(
-            "Say with exactly one of task_id, function and task what is to be run", named[1] if named else "task"
-        )
+        where = named[1] if named else "task"
+        raise _invalid([(where, "say with exactly one of task_id, function and task what is to be run")])
     return wanted
 
 
-def _invalid(detail: str, field: str) -> UnprocessableError:
-    return UnprocessableError(detail, code="target-arguments-invalid", field=field)
+def _invalid(problems: Sequence[tuple[str, str]]) -> UnprocessableError:
+    errors = [{"field": f"arguments.{where}", "message": message} for where, message in problems]
+    return UnprocessableError(
+        f"{errors[0]['field']}: {errors[0]['message']}",
+        code="target-arguments-invalid",
+        field=errors[0]["field"],
+        errors=errors,
+    )
 
 
 def _several(command: str) -> UnprocessableError:
     return UnprocessableError(
         f"Several tasks have the command {command[:80]!r}; say by task_id which one is meant",
         code="task-ambiguous",
-        field="task",
+        field="arguments.task",
         found=command[:200],
     )

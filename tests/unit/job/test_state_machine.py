@@ -61,6 +61,8 @@ _retries = st.none() | st.builds(
     never=st.just((ValueError,)),
 )
 _places = st.integers(0, 20)
+_numbers = st.integers(0, 4)
+_losses = st.sampled_from([Outcome.RECOVERED, Outcome.RECOVERED, Outcome.RELEASED, Outcome.TAKEN_OVER])
 
 
 @dataclass(frozen=True)
@@ -115,9 +117,11 @@ class JobMachine(RuleBasedStateMachine):
         for each in wanted:
             self._submit(each)
 
-    @rule(wanted=_wanted)
-    def submit(self, wanted: Wanted) -> None:
-        self._submit(wanted)
+    @rule(wanted=st.lists(_wanted, min_size=1, max_size=3), owner=_owners, number=_numbers)
+    def submit(self, wanted: list[Wanted], owner: str, number: int) -> None:
+        for each in wanted:
+            self._submit(each)
+        self.claim_of_all(owner, number)
 
     def _submit(self, wanted: Wanted) -> None:
         now, once = self.model.now, wanted.once
@@ -150,9 +154,9 @@ class JobMachine(RuleBasedStateMachine):
         if once is not None:
             self.idempotency[once] = job.id
 
-    @rule(owner=_owners, number=st.integers(1, 4))
+    @rule(owner=_owners, number=_numbers)
     def claim_of_all(self, owner: str, number: int) -> None:
-        for queue in _LIMITS:
+        for queue in _LIMITS if number else ():
             self.claim(owner, queue, number, suspects=True)
 
     @rule(owner=_owners, queue=st.sampled_from(list(_LIMITS)), number=st.integers(1, 3))
@@ -224,23 +228,34 @@ class JobMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.model.jobs)
     @rule(place=_places)
     def cancel(self, place: int) -> None:
-        job = self._job(place)
+        # Those that run are the more interesting ones.
+        running = [job for job in self.model.jobs.values() if job.status == "running"]
+        job = running[place % len(running)] if running else self._job(place)
         row = self.run(self.ground.ledger.request_cancel(ULID(job.id)))
         assert (row is not None) is self.model.cancel(job)
 
-    @rule(seconds=st.sampled_from([1, 2, 4, 12]), looks=st.booleans())
-    def pass_time(self, seconds: int, looks: bool) -> None:
+    @rule(seconds=st.sampled_from([1, 2, 4, 12]), owner=_owners, number=_numbers)
+    def pass_time(self, seconds: int, owner: str, number: int) -> None:
         self.ground.clock.move(seconds)
         self.model.now = self.ground.clock.now()
-        if looks:
-            self.expire()
+        self.claim_of_all(owner, number)
+
+    @rule()
+    def look(self) -> None:
+        self.expire()
 
     def expire(self) -> None:
         assert sorted(self.run(self.ground.ledger.expire())) == sorted(self.model.expire())
 
-    @rule(owner=_owners, outcome=st.sampled_from([Outcome.RECOVERED, Outcome.RELEASED, Outcome.TAKEN_OVER]))
-    def give_back(self, owner: str, outcome: Outcome) -> None:
+    @precondition(lambda self: any(job.owner for job in self.model.jobs.values()))
+    @rule(place=_places, outcome=_losses, successor=_owners, number=_numbers)
+    def lose(self, place: int, outcome: Outcome, successor: str, number: int) -> None:
         """Lose a process, which may not know it: what it has claimed stays in its hands."""
+        owners = sorted({job.owner for job in self.model.jobs.values() if job.owner})
+        self.give_back(owners[place % len(owners)], outcome)
+        self.claim_of_all(successor, number)
+
+    def give_back(self, owner: str, outcome: Outcome) -> None:
         changed = self.run(self.ground.ledger.give_back(JOBS.c.owner == owner, outcome))
         assert sorted(changed) == sorted(self.model.give_back(owner, outcome.value))
 

@@ -490,4 +490,5 @@ async def test_thirty_two_services_in_one_process_keep_to_themselves() -> None:
 
     found = await asyncio.gather(*(serve(number) for number in range(32)))
     assert found == [[f"{number}.{turn}" for turn in range(3)] for number in range(32)]
+    assert [t.name for t in threading.enumerate()] == 1
     assert threading.active_count() <= threads + 8

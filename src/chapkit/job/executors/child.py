@@ -163,7 +163,11 @@ class Setup(NamedTuple):
 
 def run_child(connection: Connection, control: Connection, setup: Setup) -> None:
     """Be a child: join the group that dies with the parent, then answer calls."""
-    os.setpgid(0, setup.group)
+    try:
+        os.setpgid(0, setup.group)
+    except OSError:
+        # The group has ended with the parent.
+        return
     # Whoever looks after the group may have been done with it before this process was in it.
     if os.getppid() != setup.parent:
         return
