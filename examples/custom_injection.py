@@ -41,8 +41,10 @@ def open_station() -> Generator[Station]:
     """Open the connection, and close it once the function has returned, failed or been stopped."""
     station = Station("Attapeu", journal)
     journal.append("opened")
-    yield station
-    journal.append("closed")
+    try:
+        yield station
+    finally:
+        journal.append("closed")
 
 
 @registry.register("measure")

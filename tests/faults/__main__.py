@@ -86,13 +86,10 @@ class _Place:
         with Fleet(self._url, self._folder) as fleet:
             seen = Race(fleet, RACERS, ticks, self._seed).run()
         print(
-            f"{RACERS} processes raced for {ticks} ticks: {seen.ticks} ticks, {seen.kills.total()} kills, "
-            f"{seen.seconds:.0f} s",
+            f"{RACERS} processes raced for {ticks} ticks: {seen.ticks} ticks, {seen.kills} kills, {seen.seconds:.0f} s",
             flush=True,
         )
-        return Tally(
-            struck=Counter({("tick", name): number for name, number in seen.kills.items()}), problems=seen.problems
-        )
+        return Tally(struck=seen.struck, problems=seen.problems)
 
     def reset(self) -> None:
         """Empty the database again."""

@@ -18,6 +18,7 @@ from chapkit.job.rows import JOBS
 from chapkit.scheduler.models import Schedule, ScheduleTick
 from chapkit.scheduler.plan import trigger_of
 from chapkit.scheduler.trigger_schemas import IntervalTrigger, write_trigger
+from tests.faults.campaign import ANYWHERE
 from tests.faults.clocks import SPEED
 from tests.faults.fleet import Child, Fleet
 from tests.faults.jobs import InlineWork, Mark
@@ -42,9 +43,13 @@ class TickTally:
     """What came of a race."""
 
     ticks: int = 0
-    kills: Counter[str] = field(default_factory=Counter)
+    struck: Counter[tuple[str, str]] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
     seconds: float = 0.0
+
+    @property
+    def kills(self) -> int:
+        return self.struck.total()
 
 
 @dataclass(eq=False)
@@ -73,7 +78,7 @@ class Race:
         start = self._read_clock() + 5 * EVERY
         end = asyncio.run(plan_ticks(self._fleet.url, start, self._ticks))
         until = time.monotonic() + (end - start).total_seconds() / SPEED + 1.0
-        while time.monotonic() < until or self.tally.kills.total() < self._least_kills:
+        while time.monotonic() < until or self.tally.kills < self._least_kills:
             while len(self._lives) < self._processes:
                 self._begin()
             self._look()
@@ -115,8 +120,8 @@ class Race:
         for life in tuple(self._lives):
             said = life.child.read() if life.child.line in ready else []
             self._note(said)
-            if any(words[0] == "struck" for words in said):
-                self.tally.kills[life.signal] += 1
+            if blows := [(words[1], words[2]) for words in said if words[0] == "struck"]:
+                self.tally.struck.update(blows)
                 life.struck, life.due = True, time.monotonic() + self._chance.uniform(0.05, 0.5)
             elif life.child.is_alive and time.monotonic() >= life.due:
                 self._act(life)
@@ -129,7 +134,7 @@ class Race:
             life.child.send(signal.SIGCONT)
             life.struck, life.due = False, time.monotonic() + self._chance.uniform(0.05, 0.4)
             return
-        self.tally.kills["SIGKILL"] += 1
+        self.tally.struck[ANYWHERE, "SIGKILL"] += 1
         life.child.send(signal.SIGKILL)
         life.due += _PATIENCE
 

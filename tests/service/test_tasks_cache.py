@@ -10,6 +10,8 @@ import httpx
 import pytest
 
 from chapkit.core.errors import ConfigurationError
+from chapkit.core.ids import ULID
+from chapkit.job import JobReferences
 from chapkit.job.feature import JobFeature
 from chapkit.task import Cache, Registry
 from tests.service.task_calls import TASKS, TaskCalls, builder, calling, service
@@ -137,6 +139,16 @@ async def test_two_processes_run_the_body_once_too(database_url: str, body: Body
         body.go.set()
         jobs = [await here.finished(answer.json()["job_id"]) for answer in accepted]
         assert (body.calls, len({job["artifact_id"] for job in jobs})) == (1, 1)
+
+
+async def test_the_job_of_a_hit_need_not_be_kept_for_the_artifact(database_url: str, body: Body) -> None:
+    app = service(registry(body), database_url)
+    async with calling(app) as calls:
+        task = await calls.create("f", parameters={"place": "Bokeo"})
+        ids = [ULID((await executed(calls, task))["job_id"]) for _ in range(2)]
+        services = app.state.services
+        async with services.scope.read() as scope:
+            assert await services.get(JobReferences).among(scope.session, ids) == {ids[0]}
 
 
 async def test_a_failure_is_not_kept_and_the_next_call_runs_the_body(calls: TaskCalls, body: Body) -> None:

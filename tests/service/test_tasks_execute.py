@@ -1,6 +1,7 @@
 """Functions as tasks: called with what was sent, their results and failures kept as artifacts."""
 
 import asyncio
+import os
 import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -47,6 +48,15 @@ async def days(period: Period, options: Options | None = None) -> dict[str, Any]
 @registry.register("fail")
 def fail(text: str = "no such luck") -> None:
     raise ValueError(text)
+
+
+@registry.register("odd")
+def odd() -> None:
+    raise ValueError("a\0b \ud800")
+
+
+def process_id(plus: int) -> int:
+    return os.getpid() + plus
 
 
 @registry.register("frame")
@@ -177,7 +187,7 @@ async def test_a_function_that_raises_is_a_failed_job_whose_artifact_says_why(ca
 
 async def test_a_frame_and_bytes_are_contents_of_their_own(calls: TaskCalls) -> None:
     framed = await calls.artifact(await calls.run((await calls.create("frame"))["id"]))
-    assert framed["content"] == {"columns": ["place", "cases"], "data": [["Bokeo", 3]]}
+    assert (framed["content"]["columns"], framed["content"]["data"]) == (["place", "cases"], [["Bokeo", 3]])
     assert (framed["content_type"], framed["metadata"]["command"]) == (FRAME_MEDIA_TYPE, "frame")
     job = await calls.run((await calls.create("bytes"))["id"])
     assert (await calls.artifact(job))["content_size"] == 2
@@ -345,6 +355,29 @@ async def test_a_retried_job_leaves_a_new_artifact() -> None:
         assert (done["status"], done["artifact_id"] != failed["artifact_id"]) == ("completed", True)
         assert (await calls.artifact(done))["content"]["result"] == 2
         assert (await calls.artifact(failed))["metadata"]["status"] == "failed"
+
+
+async def test_a_function_may_run_in_a_child_process() -> None:
+    own = Registry()
+    own.register_function("pid", process_id, executor="process")
+    async with calling(service(own)) as calls:
+        assert await calls.result("pid", {"plus": 0}) != os.getpid()
+
+
+async def test_a_job_that_is_run_again_with_a_payload_of_nonsense_says_what_is_wrong(calls: TaskCalls) -> None:
+    failed = await calls.run((await calls.create("fail"))["id"])
+    path = f"/api/v1/jobs/{failed['id']}/$retry"
+    for payload, code in (({"task_id": "x"}, "task-unknown"), ({"function": "absent"}, "task-function-unknown")):
+        await calls.client.post(path, json={"payload": payload})
+        job = await calls.finished(failed["id"])
+        assert (job["status"], job["error_code"]) == ("failed", code)
+        assert (await calls.artifact(job))["content"]["result"] is None
+
+
+async def test_a_message_that_no_database_takes_is_made_storable(calls: TaskCalls) -> None:
+    task = await calls.create("odd")
+    error = (await calls.artifact(await calls.run(task["id"])))["content"]["error"]
+    assert error["message"] == "a\ufffdb ?"
 
 
 async def test_an_orphan_in_a_queue_fails_with_the_nearest_name(calls: TaskCalls) -> None:

@@ -1,5 +1,6 @@
 """Tasks whose function is missing, and jobs whose function has changed."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from chapkit.task import Registry, validate_and_disable_orphaned_tasks
 from tests.service.task_calls import TASKS, builder, calling, service
+from tests.serving import application, serving
 
 pytestmark = pytest.mark.anyio
 
@@ -81,9 +83,16 @@ async def test_the_look_for_orphans_can_be_left_to_the_application(database_url:
         assert await validate_and_disable_orphaned_tasks(app) == 1
 
 
-async def test_there_are_no_orphans_where_there_are_no_tasks() -> None:
-    from tests.serving import application, serving
+async def test_processes_that_start_together_disable_a_task_once(database_url: str) -> None:
+    async with calling(service(registry(one=one), database_url)) as calls:
+        id = (await calls.create("one"))["id"]
+    app = service(registry(), database_url, validate_on_startup=False)
+    async with calling(app) as calls:
+        assert await asyncio.gather(*(validate_and_disable_orphaned_tasks(app) for _ in range(4))) == [1] * 4
+        assert (await calls.get(id))["disabled_by"] == "orphan"
 
+
+async def test_there_are_no_orphans_where_there_are_no_tasks() -> None:
     app = application()
     async with serving(app):
         assert await validate_and_disable_orphaned_tasks(app) == 0

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
 from chapkit.api.calls import FeatureCalls, permissions_of
 from chapkit.core.errors import ConfigurationError
@@ -13,6 +13,33 @@ if TYPE_CHECKING:
     from chapkit.job.options import JobOptions
     from chapkit.scheduler.feature import ScheduleFeature
     from chapkit.scheduler.trigger_schemas import TriggerSpec
+
+
+class ScheduleOptions(TypedDict, total=False):
+    """What a declared schedule may have beside its task and its trigger."""
+
+    name: str
+    """What it is found by at the next start; the task, or the target, if left out."""
+    start_at: datetime | None
+    """No tick before this moment."""
+    end_at: datetime | None
+    """No tick at this moment or later."""
+    jitter: float
+    """The job starts up to so many seconds after its tick."""
+    missed: str | Mapping[str, int]
+    """What becomes of ticks that nobody was there for: `latest`, `skip` or `{"all": 10}`."""
+    grace: float
+    """Seconds that a tick may be late without being missed; 60, if left out."""
+    overlap: str
+    """What a tick does while an earlier job goes on: `skip`, `allow`, `queue` or `replace`."""
+    max_failures: int | None
+    """So many failures in a row pause it."""
+    job: "JobOptions | None"
+    """How its jobs are run."""
+    tags: Sequence[str]
+    """Labels to find it by."""
+    enabled: bool
+    """Whether it runs from the start; later that is up to those who pause and resume it."""
 
 
 class ScheduleCalls(FeatureCalls):
@@ -48,17 +75,7 @@ class ScheduleCalls(FeatureCalls):
         timezone: str = "UTC",
         every: timedelta | float | str | None = None,
         at: datetime | None = None,
-        name: str | None = None,
-        start_at: datetime | None = None,
-        end_at: datetime | None = None,
-        jitter: float = 0.0,
-        missed: str | Mapping[str, int] = "latest",
-        grace: float = 60.0,
-        overlap: str = "skip",
-        max_failures: int | None = None,
-        job: "JobOptions | None" = None,
-        tags: Sequence[str] = (),
-        enabled: bool = True,
+        **options: Unpack[ScheduleOptions],
     ) -> Self:
         """Declare a schedule; at the start of the service its row becomes what stands here, and goes with this call.
 
@@ -70,41 +87,16 @@ class ScheduleCalls(FeatureCalls):
             cron: Expression of five or six fields, by the clock of `timezone`.
             timezone: Name of the IANA database, such as `Africa/Kigali`.
             every: Or an interval: `"15m"`, seconds, a timedelta.
-            at: Or one moment.
-            name: What it is found by at the next start; the task, or the target, if left out.
-            start_at: No tick before this moment.
-            end_at: No tick at this moment or later.
-            jitter: The job starts up to so many seconds after its tick.
-            missed: What becomes of ticks that nobody was there for: `skip`, `latest` or `{"all": 10}`.
-            grace: Seconds that a tick may be late without being missed.
-            overlap: What a tick does while an earlier job goes on: `skip`, `allow`, `queue` or `replace`.
-            max_failures: So many failures in a row pause it.
-            job: How its jobs are run.
-            tags: Labels to find it by.
-            enabled: Whether it runs from the start; later that is up to those who pause and resume it.
+            at: Or one moment, aware.
+            options: Its name and its rules; see `ScheduleOptions`.
         """
         # Lazy: only services with schedules need what follows.
         from chapkit.scheduler.declared import DeclaredSchedule
-        from chapkit.scheduler.policies import Overlap
         from chapkit.scheduler.schemas import ScheduleIn
 
-        wanted = _subject(task, parameters, target, arguments)
-        data = ScheduleIn(
-            name=name or task or wanted[0],
-            target=wanted[0],
-            arguments=wanted[1],
-            trigger=_trigger(cron, timezone, every, at),
-            start_at=start_at,
-            end_at=end_at,
-            jitter=jitter,
-            missed=missed,
-            grace=grace,
-            overlap=Overlap(overlap),
-            max_failures=max_failures,
-            job=job,
-            tags=list(tags),
-            enabled=enabled,
-        )
+        name, told = _subject(task, parameters, target, arguments)
+        members = {"name": task or name, "trigger": _trigger(cron, timezone, every, at), **options}
+        data = ScheduleIn.model_validate({**members, "target": name, "arguments": told})
         present = self._schedules()
         return self.with_feature(replace(present, declared=(*present.declared, DeclaredSchedule(data))))
 

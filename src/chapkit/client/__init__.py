@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from chapkit.client.resource import AsyncResource as AsyncResource
     from chapkit.client.resource import Resource as Resource
     from chapkit.client.retries import Retries as Retries
+    from chapkit.client.schedules import AsyncSchedules as AsyncSchedules
+    from chapkit.client.schedules import Schedules as Schedules
     from chapkit.client.system import ServiceDescription as ServiceDescription
     from chapkit.client.system import SystemDescription as SystemDescription
     from chapkit.client.tasks import AsyncTasks as AsyncTasks
@@ -65,6 +67,7 @@ _MODULES = {
     "jobs": ("AsyncJobs", "Jobs"),
     "resource": ("AsyncResource", "Resource"),
     "retries": ("Retries",),
+    "schedules": ("AsyncSchedules", "Schedules"),
     "system": ("ServiceDescription", "SystemDescription"),
     "tasks": ("AsyncTasks", "Tasks"),
 }

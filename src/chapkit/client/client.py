@@ -10,6 +10,7 @@ from chapkit.client.configs import AsyncConfigs, Configs
 from chapkit.client.inprocess import AppTransport, AsgiApp, ThreadedAppTransport
 from chapkit.client.jobs import AsyncJobs, Jobs
 from chapkit.client.retries import Retries
+from chapkit.client.schedules import AsyncSchedules, Schedules
 from chapkit.client.system import AsyncSystem, ServiceDescription, System
 from chapkit.client.tasks import AsyncTasks, Tasks
 from chapkit.client.transport import AsyncHttpTransport, HttpTransport
@@ -51,6 +52,7 @@ class Client:
         self.configs: Configs[BaseConfig] = Configs(self.transport, BaseConfig)
         self.jobs = Jobs(self.transport)
         self.tasks = Tasks(self.transport, self.jobs)
+        self.schedules = Schedules(self.transport)
         self.system = System(self.transport)
 
     def health(self) -> HealthStatus:
@@ -111,6 +113,7 @@ class AsyncClient:
         self.configs: AsyncConfigs[BaseConfig] = AsyncConfigs(self.transport, BaseConfig)
         self.jobs = AsyncJobs(self.transport)
         self.tasks = AsyncTasks(self.transport, self.jobs)
+        self.schedules = AsyncSchedules(self.transport)
         self.system = AsyncSystem(self.transport)
 
     async def health(self) -> HealthStatus:

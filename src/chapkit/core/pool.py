@@ -48,4 +48,4 @@ class FairQueue(AsyncAdaptedQueue[T]):
 class FairPool(AsyncAdaptedQueuePool):
     """The usual pool over a fair queue."""
 
-    _queue_class = FairQueue
+    _queue_class: Any = FairQueue

@@ -58,12 +58,11 @@ class LocalDispatcher:
         must_look, self._must_look = self._must_look, False
         return must_look
 
-    async def wait(self, timeout: float) -> bool:
-        """Return when there is news, or False after `timeout` seconds."""
+    async def wait(self, timeout: float) -> None:
+        """Return when there is news, or it is time to look whether there is any: after `timeout` seconds."""
         try:
             async with asyncio.timeout(timeout):
                 await self._news.wait()
         except TimeoutError:
-            return False
+            self._must_look = True
         self._news.clear()
-        return True

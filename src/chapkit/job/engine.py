@@ -119,8 +119,7 @@ class JobEngine:
                 break
             for claim in claims:
                 self._start(claim)
-        if not await dispatcher.wait(await self._patience()):
-            dispatcher.look()
+        await dispatcher.wait(await self._patience())
 
     async def _claim(self) -> list[Claim]:
         owner = await self._runtime.presence.enter()

@@ -47,8 +47,8 @@ class Retry:
             "factor": 1 <= self.factor <= _MAX_ATTEMPTS,
             "maximum": 0 <= self.maximum <= _LONGEST,
             # A text would be taken for its letters.
-            "on": isinstance(self.on, Collection) and not isinstance(self.on, str),
-            "never": isinstance(self.never, Collection) and not isinstance(self.never, str),
+            "on": _is_collection(self.on),
+            "never": _is_collection(self.never),
         }
         for name, is_right in checks.items():
             if not is_right:
@@ -92,6 +92,10 @@ class Retry:
         kinds: dict[str, Any] = {name: tuple(values[name]) for name in ("on", "never") if name in values}
         members: dict[str, Any] = {**values, **kinds}
         return cls(**members)
+
+
+def _is_collection(value: object) -> bool:
+    return isinstance(value, Collection) and not isinstance(value, str)
 
 
 def _name(kind: ErrorKind) -> str:

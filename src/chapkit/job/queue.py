@@ -143,8 +143,9 @@ class JobQueue:
         async with self.runtime.services.scope.read() as scope:
             repository = JobRepository(scope.session)
             rows = await repository.list_events(job_id, after, limit)
-            if not rows and await repository.find(job_id) is None:
-                raise JobNotFoundError(job_id)
+            is_known = bool(rows) or await repository.find(job_id) is not None
+        if not is_known:
+            raise JobNotFoundError(job_id)
         return [
             JobEventRecord(
                 number=row["number"], kind=row["kind"], data=from_json(row["data"]), created_at=row["created_at"]

@@ -1,6 +1,7 @@
 """Run the history on the connection that was handed over, or on the one of `alembic.ini`."""
 
 import asyncio
+from typing import Any, cast
 
 from alembic import context
 from sqlalchemy import Connection
@@ -11,6 +12,10 @@ from chapkit.core.models import Base
 from chapkit.migrations import bundled_tables
 
 
+def _end_step(**_step: Any) -> None:
+    reach("migrate.step-done")
+
+
 def _migrate(connection: Connection) -> None:
     tables = set(bundled_tables())
     context.configure(
@@ -18,7 +23,7 @@ def _migrate(connection: Connection) -> None:
         target_metadata=Base.metadata,
         render_as_batch=connection.dialect.name == "sqlite",
         include_object=lambda thing, _name, kind, _reflected, _other: kind != "table" or thing in tables,
-        on_version_apply=lambda **_step: reach("migrate.step-done"),
+        on_version_apply=cast("Any", _end_step),
     )
     with context.begin_transaction():
         context.run_migrations()

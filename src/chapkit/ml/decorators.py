@@ -1,14 +1,15 @@
 """The short form of a runner: two decorated functions with one name."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
+from chapkit.task.declaration import FunctionOptions
 from chapkit.task.registry import TaskRegistry
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
 
-def train(name: str, **options: Any) -> Callable[[FunctionT], FunctionT]:
+def train(name: str, **options: Unpack[FunctionOptions]) -> Callable[[FunctionT], FunctionT]:
     """Register a function that trains: `train(config, data, geo)`; the last parameter may be missing.
 
     Args:
@@ -18,10 +19,11 @@ def train(name: str, **options: Any) -> Callable[[FunctionT], FunctionT]:
     Raises:
         ConfigurationError: The function takes other parameters (`runner-signature-invalid`).
     """
-    return TaskRegistry.register(name, **{**options, "type": "ml_train"})
+    options["type"] = "ml_train"
+    return TaskRegistry.register(name, **options)
 
 
-def predict(name: str, **options: Any) -> Callable[[FunctionT], FunctionT]:
+def predict(name: str, **options: Unpack[FunctionOptions]) -> Callable[[FunctionT], FunctionT]:
     """Register a function that predicts: `predict(config, model, historic, future, geo)`; the last one may be missing.
 
     Args:
@@ -31,4 +33,5 @@ def predict(name: str, **options: Any) -> Callable[[FunctionT], FunctionT]:
     Raises:
         ConfigurationError: The function takes other parameters (`runner-signature-invalid`).
     """
-    return TaskRegistry.register(name, **{**options, "type": "ml_predict"})
+    options["type"] = "ml_predict"
+    return TaskRegistry.register(name, **options)

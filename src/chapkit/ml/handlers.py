@@ -184,5 +184,6 @@ def handler_name(step: str, runner: str | None) -> str:
 
 def handler_of(kind: type[HandlerT], parts: RunnerParts) -> HandlerT:
     """Return a handler for the jobs of one of several runners."""
-    named: type[HandlerT] = type(kind.__name__, (kind,), {"name": handler_name(kind.name, parts.runner)})
-    return named(parts)
+    named: Any = type(kind.__name__, (kind,), {"name": handler_name(kind.name, parts.runner)})
+    handler: HandlerT = named(parts)
+    return handler

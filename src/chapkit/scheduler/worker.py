@@ -18,10 +18,12 @@ from chapkit.scheduler.firing import Firing
 from chapkit.scheduler.repository import ScheduleRepository
 
 BATCH = 100
+AT_ONCE = 4
+"""Schedules that are seen to at the same time, as a database on another machine is mostly waited for."""
 LOOK_EVERY = 10.0
 """Seconds between two looks at least: the clock may be put forward, and other processes add schedules."""
 _PAUSE_AFTER_ERROR = 1.0
-_MOST_ERRORS = 3
+_MOST_ERRORS = 5
 """Errors in a row after which it waits before it goes on."""
 _PAUSE_FOR_OTHERS = 0.05
 """Seconds after which it looks again when others were at work on all that was due."""
@@ -38,7 +40,6 @@ class ScheduleWorker:
         self._look_every = look_every
         # Several processes begin at different ends, so that they seldom want the same.
         self._chance = random.Random()
-        self._errors = 0
         self.alarm = Alarm()
         self.is_working = False
 
@@ -67,28 +68,31 @@ class ScheduleWorker:
         """See to everything that is due, and return the seconds until something is."""
         while due := await self._list_due():
             self._chance.shuffle(due)
-            if not await self._fire_all(due):
-                return _PAUSE_AFTER_ERROR if self._errors else _PAUSE_FOR_OTHERS
+            outcomes = await self._fire_all(due)
+            if True not in outcomes:
+                return _PAUSE_AFTER_ERROR if None in outcomes else _PAUSE_FOR_OTHERS
         return await self._patience()
 
-    async def _fire_all(self, due: Sequence[ULID]) -> bool:
-        """Tell whether there was something to do; a schedule with an error does not keep others waiting."""
-        fired, self._errors = False, 0
-        for schedule_id in due:
-            try:
-                fired = await self._firing.fire(schedule_id, self._clock.now()) or fired
-                self._errors = 0
-            except Exception as error:
-                self._errors += 1
-                get_logger("chapkit.scheduler").error(
-                    "schedule.not_seen_to", schedule_id=schedule_id, error=f"{type(error).__name__}: {error}"
-                )
-                if self._errors >= _MOST_ERRORS:
-                    # Probably not the fault of one schedule.
-                    return False
+    async def _fire_all(self, due: Sequence[ULID]) -> list[bool | None]:
+        outcomes: list[bool | None] = []
+        for first in range(0, len(due), AT_ONCE):
+            outcomes += await asyncio.gather(*map(self._fire, due[first : first + AT_ONCE]))
+            if outcomes[-_MOST_ERRORS:] == [None] * _MOST_ERRORS:
+                # Probably not the fault of one schedule.
+                break
             # Others want to work as well, also when very much is due.
             await asyncio.sleep(0)
-        return fired
+        return outcomes
+
+    async def _fire(self, schedule_id: ULID) -> bool | None:
+        """Tell whether there was something to do; `None` after an error."""
+        try:
+            return await self._firing.fire(schedule_id, self._clock.now())
+        except Exception as error:
+            get_logger("chapkit.scheduler").error(
+                "schedule.not_seen_to", schedule_id=schedule_id, error=f"{type(error).__name__}: {error}"
+            )
+            return None
 
     async def _list_due(self) -> list[ULID]:
         async with self._services.scope.read() as scope:

@@ -85,8 +85,7 @@ class TaskFeature(Feature):
         handlers.add(PythonTaskHandler(functions, counts))
         handlers.add(ShellTaskHandler(allow_shell=self.allow_shell))
         services.get(JobTargets).add(TaskTarget(submitter, functions))
-        if (sections := services.find(SystemSections)) is not None:
-            sections.add("tasks", self._describe)
+        services.get(SystemSections).add("tasks", self._describe)
 
     def finish(self, services: Services) -> None:
         """Make sure that every parameter of every function is provided or can be sent."""

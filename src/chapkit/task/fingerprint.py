@@ -131,6 +131,9 @@ def _fields(node: ast.AST, in_class: bool) -> Iterator[tuple[str, Any]]:
             continue
         if name == "decorator_list":
             kept: Any = [item for item in value if not _registers(item)]
+        elif name == "values" and isinstance(node, ast.JoinedStr):
+            # Some releases put an empty text at the end of a format.
+            kept = [item for item in value if not (isinstance(item, ast.Constant) and item.value == "")]
         elif name == "body" and (is_function or isinstance(node, ast.ClassDef)) and _is_docstring(value[0]):
             kept = value[1:]
         else:

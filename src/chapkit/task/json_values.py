@@ -91,8 +91,6 @@ class JsonValues:
             raise
         except (PydanticSerializationError, ValueError) as error:
             raise ValueNotSerializableError(kind, path, str(error)[:200]) from error
-        if type(plain) is kind:
-            raise ValueNotSerializableError(kind, path)
         return self.write(plain, path, depth)
 
     def _key(self, key: Any, path: str) -> str:

@@ -18,10 +18,12 @@ from urllib.parse import quote
 from sqlalchemy import Connection, event
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.orm import Session, SessionTransaction
 from sqlalchemy.util import await_only
 
 from chapkit.core.database import Database
 from chapkit.core.inline import InlineConnection
+from chapkit.core.repository import _LOCKED as LOCKED_ROWS
 from chapkit.core.sqlite import PATIENCE, SqliteDatabase
 from chapkit.core.transactions import WRITE_OPTION
 from chapkit.task.write_watch import WriteWatch, writes
@@ -37,7 +39,10 @@ class LoopDatabase(Database):
     def open_run_session(self, watch: WriteWatch) -> AsyncSession:
         """Return a session that becomes a writer when it first writes, of which `watch` is told."""
         bound: AsyncEngine = self.engine.execution_options(**{_WATCH: watch})
-        return self._session_factory(bind=bound)
+        session = self._session_factory(bind=bound)
+        # Unlike a unit of work of the library, a function may commit in between and go on.
+        event.listen(session.sync_session, "after_transaction_end", _forget_locked_rows)
+        return session
 
 
 class _Late(NamedTuple):
@@ -74,14 +79,14 @@ class _LoopSqlite(LoopDatabase, SqliteDatabase):
             return
         driver: Any = connection.connection.driver_connection
         info = connection.info
-        driver.late = _Late(watch, lambda: self._become_writer(info, driver))
+        driver.late = _Late(watch, lambda: self._become_writer(info, driver, watch))
         if options.get(WRITE_OPTION) or watch.intends:
             try:
-                await_only(self._become_writer(info, driver))
+                await_only(driver.late.become_writer())
             except sqlite3.Error as error:
                 raise OperationalError(_BEGIN, None, error) from error
 
-    async def _become_writer(self, info: dict[Any, Any], driver: _LateConnection) -> None:
+    async def _become_writer(self, info: dict[Any, Any], driver: _LateConnection, watch: WriteWatch) -> None:
         late, driver.late = driver.late, None
         try:
             if not info.get(_HOLDS_GATE):
@@ -93,8 +98,7 @@ class _LoopSqlite(LoopDatabase, SqliteDatabase):
             # Without it the next statement would be committed on its own.
             driver.late = late
             raise
-        if late is not None:
-            late.watch.begin()
+        watch.begin()
 
     def _release(self, dbapi_connection: Any, record: Any) -> None:
         driver = getattr(dbapi_connection, "driver_connection", None)
@@ -169,6 +173,11 @@ def _note_statement(
     elif getattr(getattr(context.compiled, "statement", None), "_for_update_arg", None) is not None:
         # SQLite has no words for it.
         watch.intends = True
+
+
+def _forget_locked_rows(session: Session, transaction: SessionTransaction) -> None:
+    if transaction.parent is None:
+        session.info.pop(LOCKED_ROWS, None)
 
 
 def _note_end(connection: Connection) -> None:

@@ -106,7 +106,7 @@ class _Keeper:
         outcome = self._known.get(key)
         if outcome is None:
             if self._is_ending:
-                raise UnavailableError("The service is about to stop; try again", code="service-stopping")
+                raise _ending()
             outcome = self._known[key] = self._loop.create_future()
             outcome.add_done_callback(lambda done: self._note(key, done))
             self._wishes.put_nowait(_Wish(make, outcome))
@@ -118,7 +118,7 @@ class _Keeper:
         await asyncio.wait([self._task])
 
     def _note(self, key: Hashable, done: asyncio.Future[Any]) -> None:
-        if done.cancelled() or done.exception() is not None:
+        if done.exception() is not None:
             # The next one tries again.
             self._known.pop(key, None)
 
@@ -138,7 +138,7 @@ class _Keeper:
                 except Exception as error:
                     wish.outcome.set_exception(error)
                 except BaseException:
-                    wish.outcome.cancel()
+                    wish.outcome.set_exception(_ending())
                     raise
                 else:
                     wish.outcome.set_result(thing)
@@ -146,7 +146,7 @@ class _Keeper:
             # The loop ends, or the service does.
             self._is_ending = True
             while not self._wishes.empty():
-                self._wishes.get_nowait().outcome.cancel()
+                self._wishes.get_nowait().outcome.set_exception(_ending())
 
 
 async def _close(opened: AbstractAsyncContextManager[Any]) -> None:
@@ -155,3 +155,7 @@ async def _close(opened: AbstractAsyncContextManager[Any]) -> None:
     except Exception as error:
         # The others must be closed all the same.
         get_logger("chapkit.task").error("task.not_closed", error=str(error), **describe_error(error))
+
+
+def _ending() -> UnavailableError:
+    return UnavailableError("The service is about to stop; try again", code="service-stopping")

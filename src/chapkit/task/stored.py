@@ -42,8 +42,9 @@ class StoredTask:
     @classmethod
     def of(cls, task: Task) -> "StoredTask":
         """Return the columns of an entity."""
-        moments = {"created_at": to_text(task.created_at), "updated_at": to_text(task.updated_at)}
-        return cls(**{name: getattr(task, name) for name in _NAMES} | moments)
+        columns: dict[str, Any] = {name: getattr(task, name) for name in _NAMES}
+        columns |= {"created_at": to_text(task.created_at), "updated_at": to_text(task.updated_at)}
+        return cls(**columns)
 
     @classmethod
     def from_row(cls, row: Any) -> "StoredTask":

@@ -7,6 +7,7 @@ from typing import Any
 from chapkit.core.errors import InvalidULIDError
 from chapkit.core.ids import ULID
 from chapkit.core.services import Scope
+from chapkit.job.claims import storable
 from chapkit.job.failures import describe_failure
 from chapkit.task.refusals import TaskDisabledError, TaskUnknownError
 from chapkit.task.repository import TaskRepository
@@ -75,7 +76,7 @@ async def describe_work(scope: Scope, payload: Mapping[str, Any]) -> TaskWork:
 
 def describe_error(error: BaseException) -> dict[str, Any]:
     """Return what the artifact says of a failure."""
-    return {"type": type(error).__name__, "message": str(error), "traceback": describe_failure(error)}
+    return {"type": type(error).__name__, "message": storable(str(error)), "traceback": describe_failure(error)}
 
 
 def _work_of(task: StoredTask, given: Mapping[str, Any] | None) -> TaskWork:

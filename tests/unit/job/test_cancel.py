@@ -15,7 +15,7 @@ from chapkit.job.recording import Recorder
 from chapkit.job.rows import JOBS
 from chapkit.job.runtime import JobLimits
 from chapkit.job.schemas import JobStatus
-from tests.unit.job.parts import Double, Held, Scripted, Threaded, claim_jobs, happens, job_system
+from tests.unit.job.parts import Double, Held, Scripted, Threaded, claim_jobs, eventually, happens, job_system
 
 pytestmark = pytest.mark.anyio
 
@@ -59,6 +59,8 @@ async def test_a_thread_is_canceled_once_it_has_really_ended_and_its_result_is_d
         # Asking twice changes nothing more.
         assert (await system.jobs.cancel(job.id)).status is JobStatus.RUNNING
         assert (await system.jobs.wait_until_final(job.id, 0.01)).status is JobStatus.RUNNING
+        [run] = system.engine._runs.values()
+        await eventually(lambda: run.context.cancel_requested)
         threaded.go.set()
         assert (await system.finished(job.id)).status is JobStatus.CANCELED
         assert threaded.saw_cancel

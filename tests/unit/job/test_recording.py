@@ -1,9 +1,11 @@
 """How ends and reports reach the rows when the database refuses them, or cannot be reached."""
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select, text
@@ -11,12 +13,15 @@ from sqlalchemy import select, text
 from chapkit.core.clock import SystemClock
 from chapkit.core.database import Database
 from chapkit.core.errors import ChapkitError, StorageFullError, UnavailableError
+from chapkit.core.ids import ULID
+from chapkit.core.services import Services
 from chapkit.job import endings, engine
 from chapkit.job.claims import Claim, Fence
 from chapkit.job.context import JobContext
 from chapkit.job.desk import Entry, JobDesk
 from chapkit.job.errors import StaleAttemptError
 from chapkit.job.executors.user_code import UserCode
+from chapkit.job.log_budget import MAX_LINES
 from chapkit.job.ports import JobOutcome
 from chapkit.job.recording import Recorder
 from chapkit.job.rows import JOBS
@@ -271,6 +276,40 @@ async def test_a_job_that_was_taken_away_is_stopped_when_it_tells_something(data
         assert [event.kind for event in await system.jobs.list_events(job.id)] == ["status", "status"]
 
 
+async def test_the_result_of_a_job_that_was_taken_away_is_dropped(database: Database) -> None:
+    async def body(context: JobContext) -> JobOutcome:
+        async with context.scope.write() as scope:
+            taken = JOBS.c.id == context.job_id
+            await scope.session.execute(JOBS.update().where(taken).values(attempt=JOBS.c.attempt + 1, owner="Z" * 26))
+        return JobOutcome(result=1)
+
+    async with job_system(database, Scripted(body), limits=JobLimits(look_every=600)) as system:
+        job = await system.submit("test.scripted")
+        await system.becomes(job.id, JobStatus.RUNNING, 2)
+        await eventually(lambda: system.engine.running == 0)
+        assert (await system.jobs.get(job.id)).status is JobStatus.RUNNING
+        assert await system.outcomes(job.id) == [None]
+
+
+async def test_a_job_that_has_told_something_is_left_in_peace(database: Database) -> None:
+    go = asyncio.Event()
+
+    async def body(context: JobContext) -> JobOutcome:
+        context.log("all that there is")
+        await go.wait()
+        return JobOutcome()
+
+    async with job_system(database, Scripted(body)) as system:
+        job = await system.submit("test.scripted")
+        with system.runtime.hub.watching(job.id) as watcher:
+            while len(await system.jobs.list_events(job.id)) < 3:
+                assert await watcher.wait(5)
+        [run] = system.engine._runs.values()
+        await eventually(lambda: run._reporter._task is None)
+        go.set()
+        await system.completed(job.id)
+
+
 async def test_what_is_told_after_the_end_is_dropped(database: Database) -> None:
     contexts: list[JobContext] = []
 
@@ -287,7 +326,7 @@ async def test_what_is_told_after_the_end_is_dropped(database: Database) -> None
         assert len(await system.jobs.list_events(job.id)) == 3
 
 
-def test_what_is_told_when_the_loop_has_ended_is_dropped(tmp_path: object) -> None:
+def test_what_is_told_when_the_loop_has_ended_is_dropped(tmp_path: Path) -> None:
     contexts: list[JobContext] = []
 
     async def body(context: JobContext) -> JobOutcome:
@@ -306,10 +345,10 @@ def test_what_is_told_when_the_loop_has_ended_is_dropped(tmp_path: object) -> No
 
 
 def test_a_context_says_what_its_claim_holds() -> None:
-    fence = Fence("1" * 26, 3, "2" * 26)  # type: ignore[arg-type]
+    fence = Fence(ULID("1" * 26), 3, "2" * 26)
     claim = Claim(fence, "test.double", '{"value": 1}', "a" * 64, {"kind": "sum"})
     told: list[None] = []
-    context = JobContext(claim, None, UserCode(), lambda: told.append(None))  # type: ignore[arg-type]
+    context = JobContext(claim, Services(), UserCode(), lambda: told.append(None))
     assert (context.job_id, context.attempt, context.artifact_id) == ("1" * 26, 3, None)
     assert (context.payload_blob, context.labels, context.payload) == ("a" * 64, {"kind": "sum"}, {"value": 1})
     context.progress(7.0, "x" * 2000)
@@ -318,3 +357,29 @@ def test_a_context_says_what_its_claim_holds() -> None:
     first, second = context.take_reports()
     assert (first.data["progress"], len(first.data["message"]), second.data) == (1.0, 1000, {"progress": 0.0})
     assert not context.has_reports
+
+
+def test_a_context_says_how_many_lines_it_has_left_out() -> None:
+    fence = Fence(ULID(), 1, "2" * 26)
+    context = JobContext(Claim(fence, "test.double", "{}"), Services(), UserCode())
+    for number in range(MAX_LINES + 1):
+        context.log(str(number), level="error")
+    context.close_log()
+    context.close_log()
+    *lines, last = context.take_reports()
+    assert len(lines) == MAX_LINES
+    assert last.data["left_out"] == 1
+
+
+async def test_a_handler_may_let_its_functions_run_in_child_processes(database: Database) -> None:
+    async def body(context: JobContext) -> JobOutcome:
+        return JobOutcome(result=await context.run_user_function(os.getpid))
+
+    scripted = Scripted(body)
+    scripted.executor = "process"
+    async with job_system(database, scripted) as system:
+        job = await system.submit("test.scripted")
+        await system.becomes(job.id, JobStatus.COMPLETED)
+        assert await system.jobs.get_result(job.id) != os.getpid()
+        [attempt] = await system.jobs.list_attempts(job.id)
+        assert attempt.peak_memory is not None

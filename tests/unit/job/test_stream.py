@@ -89,6 +89,17 @@ async def test_a_job_that_vanishes_ends_the_stream(database: Database) -> None:
         assert [message async for message in _stream(system).messages(job.id)] == [DELETED]
 
 
+async def test_a_stream_ends_with_the_service_and_its_client_comes_back(database: Database) -> None:
+    async with job_system(database, Double(), start=False) as system:
+        job = await system.submit("test.double")
+        messages = _stream(system).messages(job.id)
+        await _next(messages)
+        rest = asyncio.create_task(anext(messages, None))
+        await asyncio.sleep(0)
+        system.jobs.close()
+        assert await rest is None
+
+
 async def test_a_silent_stream_beats(database: Database) -> None:
     async with job_system(database, Double(), start=False) as system:
         job = await system.submit("test.double")

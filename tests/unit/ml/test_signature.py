@@ -9,7 +9,7 @@ import pytest
 
 from chapkit.core.errors import ConfigurationError
 from chapkit.data import DataFrame, FrameConverters
-from chapkit.data.signature import TRAIN_PARAMETERS, PREDICT_PARAMETERS
+from chapkit.data.signature import PREDICT_PARAMETERS, TRAIN_PARAMETERS
 from chapkit.ml.signature import BoundFunction, bind_function
 from tests.unit.ml import later
 

@@ -47,17 +47,19 @@ class FunctionSystem:
         self.services.add(LoopThings, self.things)
         self.services.scoped(ThingManager, lambda scope: ThingManager(scope.session))
 
-    async def submit(self, function: Callable[..., Any], executor: Any = None, **parameters: Any) -> JobRecord:
+    async def submit(
+        self, function: Callable[..., Any], executor: Any = None, timeout: float | None = None, **parameters: Any
+    ) -> JobRecord:
         registry = Registry()
         name = f"{len(self.handler.functions)}"
         registry.register_function(name, function, executor=executor)
         declaration = registry.snapshot().get(name)
         self.handler.functions[name] = BoundFunction.bind(declaration, self.providers, Serializers())
-        return await self.system.submit(Calling.name, {"function": name, "parameters": parameters})
+        return await self.system.submit(Calling.name, {"function": name, "parameters": parameters}, timeout=timeout)
 
-    async def run(self, function: Callable[..., Any], executor: Any = None, **parameters: Any) -> JobRecord:
+    async def run(self, function: Callable[..., Any], **options: Any) -> JobRecord:
         """Call the function in a job and return how that ended."""
-        record = await self.submit(function, executor, **parameters)
+        record = await self.submit(function, **options)
         return await self.system.finished(record.id)
 
     async def result(self, function: Callable[..., Any], executor: Any = None, **parameters: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Generic, Protocol, TypeVar
 
 import pytest
 from pydantic import BaseModel
+from typing_extensions import TypeAliasType
 
 from chapkit.core.errors import ConfigurationError
 from chapkit.core.ids import ULID
@@ -291,6 +292,22 @@ async def test_a_model_that_is_derived_of_what_is_wanted_is_brought(providers: P
     def run(settings: Settings) -> None: ...
 
     assert type((await _brought(providers, run))["settings"]) is Wide
+
+
+async def test_a_name_for_a_type_means_the_type(providers: Providers) -> None:
+    providers.add(Store, Store)
+    alias = TypeAliasType("alias", Annotated[Store, "x"])
+
+    def run(store: alias, other: alias | None = None) -> None: ...  # type: ignore[valid-type]
+
+    assert providers.resolve(run).names == {"store", "other"}
+
+
+async def test_what_is_no_type_is_provided_by_nobody(providers: Providers) -> None:
+    def run(store: [Store]) -> None: ...  # type: ignore[valid-type]
+
+    with pytest.raises(ProviderMissingError):
+        providers.resolve(run)
 
 
 async def test_a_protocol_is_asked_for_by_itself(providers: Providers) -> None:

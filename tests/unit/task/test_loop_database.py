@@ -172,6 +172,44 @@ async def test_what_is_rolled_back_is_gone(database: Database) -> None:
     assert await _names(database) == ["first"]
 
 
+async def test_a_connection_that_is_lost_is_replaced(database: Database) -> None:
+    async with other_loop(database) as other:
+
+        async def there(opened: LoopDatabase) -> None:
+            async with opened.open_run_session(WriteWatch("test")) as session:
+                session.add(Thing(id=ULID(), name="lost"))
+                await session.flush()
+                await (await session.connection()).invalidate()
+                await session.rollback()
+                session.add(Thing(id=ULID(), name="kept"))
+                await session.commit()
+            # What is nobody's session is not watched.
+            async with opened.engine.connect() as connection:
+                await connection.execute(text("SELECT 1"))
+                await connection.rollback()
+
+        await other.run(there)
+        async with asyncio.timeout(PATIENCE):
+            await _add(database, "here")
+    assert await _names(database) == ["here", "kept"]
+
+
+async def test_a_connection_that_is_kept_begins_one_transaction_after_the_other(database: Database) -> None:
+    async with other_loop(database) as other:
+
+        async def there(opened: LoopDatabase) -> None:
+            await _add(opened, "thing")
+            watched = opened.engine.execution_options(chapkit_watch=WriteWatch("test"))
+            async with asyncio.timeout(PATIENCE), watched.connect() as connection:
+                for size in range(3):
+                    await connection.execute(update(Thing).values(size=size))
+                    await connection.commit()
+
+        await other.run(there)
+    async with database.session() as session:
+        assert await session.scalar(select(Thing.size)) == 2
+
+
 async def test_savepoints_begin_a_transaction_that_writes(database: Database) -> None:
     async with other_loop(database) as other:
 
@@ -289,7 +327,7 @@ async def test_a_transaction_that_cannot_begin_leaves_the_session_usable(tmp_pat
             failures = [1, 1]
             begin = opened._become_writer
 
-            async def fail(info: Any, driver: Any) -> None:
+            async def fail(info: Any, driver: Any, watch: WriteWatch) -> None:
                 real = driver._conn
                 if failures:
                     failures.pop()
@@ -303,7 +341,7 @@ async def test_a_transaction_that_cannot_begin_leaves_the_session_usable(tmp_pat
 
                     driver._connection = Broken()
                 try:
-                    await begin(info, driver)
+                    await begin(info, driver, watch)
                 finally:
                     driver._connection = real
 

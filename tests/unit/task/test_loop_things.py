@@ -166,10 +166,7 @@ async def test_a_thing_that_is_being_made_when_the_loop_ends_is_given_up() -> No
     waiting = [asyncio.create_task(things.get(key, open)) for key in ("a", "b")]
     await begun.wait()
     await things.close()
-    assert [type(each) for each in await asyncio.gather(*waiting, return_exceptions=True)] == [
-        asyncio.CancelledError,
-        asyncio.CancelledError,
-    ]
+    assert [type(each) for each in await asyncio.gather(*waiting, return_exceptions=True)] == [UnavailableError] * 2
 
 
 async def test_what_cannot_be_closed_is_logged_and_the_others_are_closed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -399,7 +399,41 @@ def test_a_constraint_that_does_not_fit_its_type_is_told() -> None:
     assert caught.value.code == "task-parameter-type-unknown"
 
 
+def test_what_is_no_type_at_all_is_told() -> None:
+    def run(days: [int]) -> None: ...  # type: ignore[valid-type]
+
+    with pytest.raises(ConfigurationError, match="parameter 'days'") as caught:
+        Parameters.of(run)
+    assert caught.value.code == "task-parameter-type-unknown"
+
+
+def test_what_pydantic_says_is_passed_on_as_it_is() -> None:
+    def run(name: Annotated[str, Field(pattern="^a")]) -> None: ...
+
+    assert _errors(Parameters.of(run), {"name": "b"})["name"]["expected"] == "String should match pattern '^a'"
+
+
+class Annotated314:
+    """Its annotations cannot be looked at, as those of a function from Python 3.14 on."""
+
+    @property
+    def __signature__(self) -> Any:
+        raise NameError("name 'Unheard' is not defined")
+
+    def __call__(self) -> None: ...
+
+
 def test_parameters_that_cannot_be_read_are_told() -> None:
+    with pytest.raises(ConfigurationError, match=r"a parameter of .* cannot be resolved: name 'Unheard'") as caught:
+        Parameters.of(Annotated314())
+    assert caught.value.code == "task-annotation-unresolved"
+
+    def endless() -> None: ...
+
+    endless.__wrapped__ = endless  # type: ignore[attr-defined]
+    with pytest.raises(ConfigurationError) as caught:
+        Parameters.of(endless)
+    assert caught.value.code == "task-signature-invalid"
     with pytest.raises(ConfigurationError, match=r"builtins.max.*write a function around it") as caught:
         Parameters.of(max)
     assert caught.value.code == "task-signature-invalid"
