@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-all check bench faults demo-kill format clean
+.PHONY: help install run test test-all fuzz check bench faults demo-kill format clean
 
 help: ## Show the commands
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -20,12 +20,17 @@ install: $(INSTALLED) ## Create the virtual environment with everything in it
 run: $(INSTALLED) ## Start the diabetes service, train, predict, serve until Ctrl-C (ONCE=1: stop after the table)
 	@$(BIN)/python -m examples.main_job $(if $(ONCE),--once)
 
-test: $(INSTALLED) ## Run the tests with coverage
-	$(BIN)/python -m pytest -n 2 --dist loadfile --cov=chapkit --cov-report=term-missing:skip-covered --cov-fail-under=95
+COVERED := --cov=chapkit --cov-report=term-missing:skip-covered --cov-fail-under=95
+
+test: $(INSTALLED) ## Run the tests (COVERAGE=1: and measure what they cover, which takes half as long again)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(if $(COVERAGE),$(COVERED))
 
 test-all: $(INSTALLED) ## Run the tests on SQLite and on a PostgreSQL server that pip brings
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test-pg]'
-	$(BIN)/python -m tests.run_with_postgres -n 2 --dist loadfile --cov=chapkit --cov-report=term-missing:skip-covered --cov-fail-under=95
+	$(BIN)/python -m tests.run_with_postgres -n 2 --dist loadfile $(COVERED)
+
+fuzz: $(INSTALLED) ## Search for long for an order of steps in the life of jobs that goes wrong
+	CHAPKIT_FUZZ=1 $(BIN)/python -m pytest --timeout 14400 tests/unit/job/test_state_machine.py tests/unit/job/test_claim_protocol.py tests/unit/job/test_policies.py
 
 check: $(INSTALLED) ## Check format, style, types, layers, dependencies and dead code
 	$(BIN)/ruff format --check .

@@ -27,7 +27,7 @@ def documented() -> set[str]:
 
 def test_every_call_of_the_builder_is_documented(documented: set[str]) -> None:
     calls = {
-        name for name in vars(ServiceBuilder) if not name.startswith("_") and callable(getattr(ServiceBuilder, name))
+        name for name in dir(ServiceBuilder) if not name.startswith("_") and callable(getattr(ServiceBuilder, name))
     }
     assert calls - documented == set()
 

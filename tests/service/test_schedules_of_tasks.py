@@ -227,17 +227,19 @@ async def test_a_schedule_of_the_code_runs_a_function(database_url: str) -> None
     service.app = (
         service.builder(database_url)
         .with_schedule("greet", parameters={"name": "Lise"}, every="1m", tags=["daily"])
+        .with_schedule(target="task", arguments={"task_id": "nonsense"}, every=3600, name="wrong")
         .with_schedule("nobody-knows", cron="0 6 * * *", timezone="Africa/Kigali", max_failures=3)
         .build()
     )
     async with service.serving() as (client, _):
-        greet, unknown = (await client.get("/api/v1/schedules", params={"sort": "name"})).json()
+        greet, unknown, wrong = (await client.get("/api/v1/schedules", params={"sort": "name"})).json()
         assert (greet["name"], greet["managed_by"], greet["arguments"]) == (
             "greet",
             "code",
             {"task": "greet", "parameters": {"name": "Lise"}},
         )
         assert (unknown["explanation"], unknown["max_failures"]) == ("At 06:00 every day, Africa/Kigali", 3)
+        assert (wrong["task_id"], wrong["state"]) == (None, "active")
         await service.system.pass_time(MINUTE)
         job_id = (await client.get(f"/api/v1/schedules/{greet['id']}")).json()["last_job"]["id"]
         await service.system.finished(job_id)

@@ -113,13 +113,14 @@ class JobEngine:
         self._cancel(dispatcher.take_canceled())
         if dispatcher.take_look():
             await self._look()
+        begun = self._runtime.clock.now()
         while self.slots > self.running and not self._closing:
             claims = await self._claim()
             if not claims:
                 break
             for claim in claims:
                 self._start(claim)
-        await dispatcher.wait(await self._patience())
+        await dispatcher.wait(await self._patience(begun))
 
     async def _claim(self) -> list[Claim]:
         owner = await self._runtime.presence.enter()
@@ -199,8 +200,8 @@ class JobEngine:
             # Claimed, but the answer of the database was lost on its way.
             await self._give_back(owner, forgotten)
 
-    async def _patience(self) -> float:
-        """Return the seconds until something is due that nobody will tell of."""
+    async def _patience(self, begun: datetime) -> float:
+        """Return the seconds until something is due that nobody will tell of, and was not when the claims began."""
         longest = self._runtime.limits.look_every
         if self._closing:
             return longest
@@ -212,7 +213,8 @@ class JobEngine:
         self._asked_at = asyncio.get_running_loop().time()
         now = self._runtime.clock.now()
         async with self._runtime.services.scope.read() as scope:
-            [(due, expiry)] = await statements.NEXT_MOMENTS.fetch(scope.session, p_now=now)
+            # What has become due meanwhile must not be passed over.
+            [(due, expiry)] = await statements.NEXT_MOMENTS.fetch(scope.session, p_now=begun)
         if expiry is not None and _seconds(now, expiry) <= 0:
             await self._expire()
             return 0.0

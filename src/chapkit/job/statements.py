@@ -38,6 +38,8 @@ from chapkit.job.schemas import JobStatus
 PENDING, RUNNING = JobStatus.PENDING.value, JobStatus.RUNNING.value
 CANCELED, FAILED = JobStatus.CANCELED.value, JobStatus.FAILED.value
 NOT_DURABLE = "job-not-durable"
+CODE_HELD = "task-code-held"
+"""Why a job waits whose function has changed; it is released by hand, or by a service with the former code."""
 QUEUE_TIMEOUT, DEADLINE_PASSED = "job-queue-timeout", "job-deadline-passed"
 _NOT_DURABLE_TEXT = "The process that the job belonged to has ended, and the job cannot move to another one"
 _QUEUE_TIMEOUT_TEXT = "The job did not start within the time that it may wait"
@@ -56,6 +58,7 @@ _NOT_ASKED = JOBS.c.cancel_requested == false()
 _WAITS = JOBS.c.status == PENDING
 _WAITS_AT_ALL = func.coalesce(JOBS.c.status, "") == PENDING
 """Keeps SQLite from walking through all that waits, where an index of moments leads to the few that matter."""
+_IS_HELD = and_(_WAITS, JOBS.c.error_code == CODE_HELD)
 _FENCE = (
     _IS_JOB,
     JOBS.c.attempt == _param("attempt", JOBS.c.attempt),
@@ -249,7 +252,7 @@ EXPIRE = Direct(
 )
 RESTART = Direct(
     update(JOBS)
-    .where(_IS_JOB, or_(JOBS.c.status == FAILED, JOBS.c.status == CANCELED), JOBS.c.durable == true())
+    .where(_IS_JOB, or_(JOBS.c.status == FAILED, JOBS.c.status == CANCELED, _IS_HELD), JOBS.c.durable == true())
     .values(
         status=PENDING,
         run_after=_NOW,

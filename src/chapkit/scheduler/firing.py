@@ -72,7 +72,7 @@ class Firing:
             if schedule is None or schedule.next_run_at is None or schedule.next_run_at > now:
                 return None
             try:
-                plan = plan_ticks(schedule, now)
+                plan = plan_ticks(schedule, schedule.next_run_at, now)
             except ChapkitError as error:
                 return _Intent(schedule, now, Plan(), broken=error.detail)
             standing = await Standing.look(repository, schedule.active, schedule.failures, writes=False)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from chapkit.core.clock import Clock
-from chapkit.core.errors import ChapkitError
+from chapkit.core.errors import ChapkitError, UnprocessableError
 from chapkit.core.ids import ULID
 from chapkit.core.logging import get_logger
 from chapkit.core.manager import BaseManager
@@ -13,6 +13,7 @@ from chapkit.core.query import Query
 from chapkit.core.rendering import moment_etag
 from chapkit.core.services import Scope
 from chapkit.job.runtime import JobRuntime
+from chapkit.job.service import JobService
 from chapkit.job.targets import JobTargets
 from chapkit.scheduler.models import Schedule
 from chapkit.scheduler.plan import next_tick, trigger_of
@@ -110,6 +111,7 @@ class ScheduleManager(BaseManager[Schedule, ScheduleIn, ScheduleOut]):
         if not entity.enabled:
             entity.paused_reason = _BY_A_PERSON
         await self._look_at_subject(entity)
+        self._require_queue(entity)
         self._require_tick(entity)
         entity.next_run_at = next_tick(entity, self.clock.now())
 
@@ -130,6 +132,8 @@ class ScheduleManager(BaseManager[Schedule, ScheduleIn, ScheduleOut]):
             entity.failures = 0
         if changed & _SUBJECT:
             await self._look_at_subject(entity)
+        if "job" in changed:
+            self._require_queue(entity)
         if changed & _TIMING:
             self._require_tick(entity)
         if changed & (_TIMING | _FREE | _SUBJECT):
@@ -194,6 +198,18 @@ class ScheduleManager(BaseManager[Schedule, ScheduleIn, ScheduleOut]):
         now, trigger = self.clock.now(), trigger_of(entity)
         if not self.acts_for_code and trigger.next_after(now) is None:
             raise NoTickToComeError(explain(trigger), now)
+
+    def _require_queue(self, entity: Schedule) -> None:
+        queue = None if entity.job is None else entity.job.get("queue")
+        known = self.scope.services.get(JobService).queues
+        if queue is not None and known is not None and queue not in known:
+            raise UnprocessableError(
+                f"There is no queue {queue!r} here; name it in with_jobs(queues={{{queue!r}: None}})",
+                code="job-queue-unknown",
+                field="job.queue",
+                found=queue,
+                expected=sorted(known),
+            )
 
     def _require_free(self, entity: Schedule) -> None:
         if entity.managed_by is not None and not self.acts_for_code:

@@ -32,14 +32,11 @@ def trigger_of(schedule: Schedule) -> Trigger:
     return Window(schedule.start_at, schedule.end_at).limit(build_trigger(schedule.trigger))
 
 
-def plan_ticks(schedule: Schedule, now: datetime) -> Plan:
-    """Return what is to be done about the ticks that are due until now.
+def plan_ticks(schedule: Schedule, start: datetime, now: datetime) -> Plan:
+    """Return what is to be done about the ticks that are due from `start` until now.
 
     The work is bounded, also when a schedule of seconds was asleep for a year.
     """
-    start = schedule.next_run_at
-    if start is None or start > now:
-        return Plan(next_run_at=start)
     trigger, end = trigger_of(schedule), now + RESOLUTION
     grace, policy = timedelta(seconds=schedule.grace), Missed.from_wire(schedule.missed)
     oldest = max(start, now - grace)

@@ -21,6 +21,8 @@ KEPT_TICKS = 1000
 """Ticks of one schedule that are kept, about; older ones go."""
 _PRUNE_EVERY = 100
 _IDS_PER_STATEMENT = 500
+_FEW = 5
+"""Jobs that are faster looked for one by one, by a statement that is ready."""
 
 _JOB = (JOBS.c.id, JOBS.c.status, JOBS.c.error, JOBS.c.error_code, JOBS.c.finished_at)
 
@@ -97,13 +99,20 @@ class ScheduleRepository(BaseRepository[Schedule]):
             found.update({row["scheduled_for"]: row for row in (await self.session.execute(statement)).mappings()})
         return found
 
-    async def job_status(self, job_id: str, *, writes: bool) -> tuple[str, str | None] | None:
-        """Return status and error of a job, or `None`; `writes` inside of a transaction that does."""
-        if writes:
-            row = await statements.FIND_JOB.first(self.session, {"p_id": job_id})
-            return None if row is None else (row["status"], row["error"])
-        rows = await statements.READ_JOB.fetch(self.session, p_id=job_id)
-        return (rows[0][0], rows[0][1]) if rows else None
+    async def job_states(self, ids: Sequence[str], *, writes: bool) -> list[tuple[str, str, str | None]]:
+        """Return id, status and error of the jobs that there are, in this order; `writes` where a transaction does."""
+        if len(ids) > _FEW:
+            jobs = await self.find_jobs(ids)
+            return [(job_id, jobs[job_id]["status"], jobs[job_id]["error"]) for job_id in ids if job_id in jobs]
+        found: list[tuple[str, str, str | None]] = []
+        for job_id in ids:
+            if writes:
+                row = await statements.FIND_JOB.first(self.session, {"p_id": job_id})
+                found += [] if row is None else [(job_id, row["status"], row["error"])]
+            else:
+                rows = await statements.READ_JOB.fetch(self.session, p_id=job_id)
+                found += [(job_id, row[0], row[1]) for row in rows]
+        return found
 
     async def add_ticks(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write ticks down; one of them that is there already is an error."""

@@ -99,7 +99,11 @@ class ScheduleRules(BaseModel):
     @model_validator(mode="after")
     def _check_together(self) -> "ScheduleRules":
         window = Window(self.start_at, self.end_at)
-        self.start_at, self.end_at = window.start, window.end
+        # Only what was given, as assigning makes a member a given one.
+        if window.start is not None:
+            self.start_at = window.start
+        if window.end is not None:
+            self.end_at = window.end
         options = self.job
         if options is not None and options.run_after is not None:
             raise ValueError("job.run_after is the same moment for every job; leave it out, the trigger says when")

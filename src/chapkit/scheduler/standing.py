@@ -24,10 +24,8 @@ class Standing:
     async def look(cls, repository: ScheduleRepository, active: Sequence[str], failures: int, *, writes: bool) -> Self:
         """Look how the jobs ended that had not ended at the last look; each of them counts once."""
         standing = cls(failures=failures)
-        for job_id in active:
-            job = await repository.job_status(job_id, writes=writes)
-            if job is not None:
-                standing._note(job_id, *job)
+        for job in await repository.job_states(active, writes=writes):
+            standing._note(*job)
         return standing
 
     def fail(self, error: str | None) -> None:

@@ -16,7 +16,7 @@ from chapkit.scheduler.models import Schedule
 from chapkit.scheduler.refusals import ScheduleNotFoundError
 from chapkit.scheduler.schemas import ScheduleIn, ScheduleOut, TickOutcome
 from chapkit.scheduler.task_schemas import TaskScheduleIn, TaskScheduleOut, TaskScheduleUpdateIn
-from chapkit.scheduler.trigger_schemas import CronTriggerOut, IntervalTriggerOut, OnceTriggerOut
+from chapkit.scheduler.trigger_schemas import IntervalTriggerOut, OnceTriggerOut
 from chapkit.scheduler.triggers import duration
 from chapkit.task.models import Task
 from chapkit.task.refusals import TaskUnknownError
@@ -114,18 +114,18 @@ class TaskScheduleRouter:
 
 def task_output(entity: Schedule, output: ScheduleOut) -> TaskScheduleOut:
     """Return a schedule with the members that the first design has."""
+    trigger = output.trigger
     values: dict[str, Any] = {}
-    match output.trigger:
-        case OnceTriggerOut():
-            values["run_at"] = output.trigger.at
-        case IntervalTriggerOut():
-            values["interval_seconds"] = duration(output.trigger.every).total_seconds()
-        case CronTriggerOut():
-            values["cron_expression"] = output.trigger.expression
+    if isinstance(trigger, OnceTriggerOut):
+        values["run_at"] = trigger.at
+    elif isinstance(trigger, IntervalTriggerOut):
+        values["interval_seconds"] = duration(trigger.every).total_seconds()
+    else:
+        values["cron_expression"] = trigger.expression
     if entity.last_outcome == TickOutcome.SUBMITTED:
         values["last_run_at"] = entity.last_scheduled_for
     members = {name: getattr(output, name) for name in ScheduleOut.model_fields}
-    return TaskScheduleOut(**members, schedule_type=output.trigger.type, **values)
+    return TaskScheduleOut(**members, schedule_type=trigger.type, **values)
 
 
 async def _render(manager: ScheduleManager, entities: Sequence[Schedule]) -> list[bytes]:

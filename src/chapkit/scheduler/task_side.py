@@ -121,10 +121,8 @@ async def _catch_up(services: Services) -> None:
     if not changed:
         return
     async with services.scope.write() as scope:
-        for task_id in changed:
-            task = await TaskRepository(scope.session).find_for_update(task_id)
-            if task is not None:
-                await _hold_all(task, scope)
+        for task in await TaskRepository(scope.session).find_all_by_id(changed):
+            await _hold_all(task, scope)
 
 
 def _reason_to_hold(task: Task) -> str | None:

@@ -14,13 +14,14 @@ from chapkit.core.services import Scope, Services
 from chapkit.core.workers import Worker
 from chapkit.job.held import release
 from chapkit.job.ports import JobHandlers
+from chapkit.job.statements import CODE_HELD
 from chapkit.job.targets import JobTargets
 from chapkit.task.cache_admin import CacheAdmin
 from chapkit.task.cache_counts import CacheCounts, CacheUpkeep
 from chapkit.task.catalogue import Catalogue
 from chapkit.task.execution import Asked, TaskSubmitter
 from chapkit.task.functions import TaskFunctions
-from chapkit.task.handlers import HELD, PythonTaskHandler
+from chapkit.task.handlers import PythonTaskHandler
 from chapkit.task.injection import Providers
 from chapkit.task.loop_things import LoopThings
 from chapkit.task.manager import TaskManager
@@ -116,7 +117,7 @@ class TaskFeature(Feature):
         if self.validate_on_startup:
             await services.get(Orphans).sort_out()
         async with services.scope.write() as scope:
-            await release(scope, HELD, functions.has_version)
+            await release(scope, CODE_HELD, functions.has_version)
         try:
             yield
         finally:

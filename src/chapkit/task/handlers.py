@@ -16,6 +16,7 @@ from chapkit.job.held import hold, was_held
 from chapkit.job.ports import JobOutcome
 from chapkit.job.runtime import JobRuntime
 from chapkit.job.settled import change_job
+from chapkit.job.statements import CODE_HELD
 from chapkit.task.cache_counts import CacheCounts
 from chapkit.task.errors import ValueNotSerializableError
 from chapkit.task.execution import PYTHON_HANDLER
@@ -25,9 +26,6 @@ from chapkit.task.refusals import ResultNotStorableError, TaskCodeChangedError, 
 from chapkit.task.results import Found, Kept, TaskResults
 from chapkit.task.schemas import PYTHON
 from chapkit.task.work import TaskWork, describe_error, load_work
-
-HELD = "task-code-held"
-"""Error code of a job that waits because its function has changed."""
 
 
 class PythonTaskHandler(TaskHandler):
@@ -74,11 +72,11 @@ class PythonTaskHandler(TaskHandler):
             return
         changed = TaskCodeChangedError(declared.name, before, declared.code_version)
         # Whoever lets such a job run again means the code of now.
-        if await was_held(context, HELD) or await was_held(context, changed.code):
+        if await was_held(context, CODE_HELD) or await was_held(context, changed.code):
             return
         if declared.on_code_change == "fail":
             raise changed
-        await hold(context, HELD, _held_because(declared.name, before, declared.code_version))
+        await hold(context, CODE_HELD, _held_because(declared.name, before, declared.code_version))
 
     async def _find(self, context: JobContext, kept: Kept) -> Found | None:
         clock = context.services.get(JobRuntime).clock

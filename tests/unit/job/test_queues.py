@@ -1,7 +1,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -184,6 +184,26 @@ async def test_a_job_starts_when_its_time_has_come_and_nobody_polls_until_then(d
         assert record.started_at >= moment
         # A few for the claim, the end, and the events.
         assert clock.looks < 40
+
+
+class _MovingClock:
+    """Moves a little each time that it is looked at, and never otherwise."""
+
+    def __init__(self) -> None:
+        self.moment = datetime(2030, 1, 1, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        self.moment += timedelta(milliseconds=10)
+        return self.moment
+
+
+async def test_a_job_whose_time_comes_while_the_engine_looks_is_not_missed(database: Database) -> None:
+    clock = _MovingClock()
+    async with job_system(database, Double(), limits=_SELDOM, clock=clock) as system:
+        for looks in range(1, 13):
+            moment = clock.moment + timedelta(milliseconds=10 * looks + 5)
+            job = await system.submit("test.double", {"value": 1}, run_after=moment)
+            await system.completed(job.id)
 
 
 async def test_a_job_of_another_process_starts_at_once(database: Database, table_url: str) -> None:

@@ -1,5 +1,6 @@
 """Schedules on a job system whose clock a test moves."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from chapkit.scheduler.on_demand import OnDemand
 from chapkit.scheduler.repository import ScheduleRepository
 from chapkit.scheduler.schemas import ScheduleIn, ScheduleOut, ScheduleRun
 from chapkit.scheduler.worker import ScheduleWorker
-from tests.unit.job.parts import HandlersFeature, SteppedClock
+from tests.unit.job.parts import PATIENCE, HandlersFeature, SteppedClock
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -76,6 +77,11 @@ class ScheduleSystem:
             manager = scope.get(ScheduleManager)
             return (await manager.to_outputs([await manager.get_entity(id)]))[0]
 
+    async def write(self, id: ULID, **values: Any) -> None:
+        """Change columns behind everybody's back."""
+        async with self.services.scope.write() as scope:
+            await ScheduleRepository(scope.session).write(id, values)
+
     async def row(self, id: ULID) -> Schedule:
         async with self.services.scope.read() as scope:
             return await scope.get(ScheduleManager).get_entity(id)
@@ -92,7 +98,12 @@ class ScheduleSystem:
     async def pass_time(self, moves: timedelta) -> None:
         """Move the clock and see to everything that is due then."""
         self.clock.moment += moves
-        await self.worker.work()
+        async with asyncio.timeout(PATIENCE):
+            await self.worker.work()
+            # The worker of the service may have been faster, and still be at it.
+            while await self.due():
+                await asyncio.sleep(0.01)
+                await self.worker.work()
 
     async def finished(self, *jobs: ULID | None) -> Sequence[JobRecord]:
         """Wait until the jobs have ended."""

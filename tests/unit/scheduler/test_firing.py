@@ -3,6 +3,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import DataError
 
 from chapkit.core.database import Database
 from chapkit.core.errors import NotFoundError, UnavailableError
@@ -184,6 +185,19 @@ async def test_overlap_allow_starts_beside(database: Database) -> None:
         assert held.starts == 2
 
 
+async def test_many_jobs_that_have_not_ended_are_kept_in_sight(database: Database) -> None:
+    async with schedule_system(database, Note(), runs_jobs=False) as system:
+        schedule = await system.create(overlap="allow")
+        for _ in range(8):
+            await system.pass_time(MINUTE)
+        runs = await system.runs(schedule.id)
+        assert (await system.row(schedule.id)).active == [run.job_id for run in runs]
+        await system.jobs.cancel(ULID(runs[0].job_id))
+        await system.jobs.delete(ULID(runs[1].job_id))
+        await system.pass_time(MINUTE)
+        assert (await system.row(schedule.id)).active[:-1] == [run.job_id for run in runs[2:]]
+
+
 async def test_overlap_queue_runs_one_after_the_other(database: Database) -> None:
     held = Held()
     async with schedule_system(database, held) as system:
@@ -284,8 +298,7 @@ async def test_a_canceled_or_deleted_job_is_neither_failure_nor_success(database
 async def test_a_limit_below_the_failures_so_far_pauses_at_the_next_tick(database: Database) -> None:
     async with schedule_system(database, Note(), runs_jobs=False) as system:
         schedule = await system.create()
-        async with system.services.scope.write() as scope:
-            await repository.ScheduleRepository(scope.session).write(schedule.id, {"failures": 2})
+        await system.write(schedule.id, failures=2)
         await system.change(schedule.id, max_failures=1)
         await system.pass_time(MINUTE)
         assert (await system.get(schedule.id)).paused_reason == "2 failures in a row"
@@ -314,6 +327,7 @@ class Moody(JobTarget):
     [
         (NotFoundError("The model is gone", code="model-unknown"), "The model is gone (model-unknown)"),
         (KeyError("weather"), "KeyError: 'weather'"),
+        (DataError("", None, ValueError()), "A value does not fit into its column (value-not-storable)"),
     ],
 )
 async def test_a_target_that_cannot_fails_its_tick_and_goes_on_with_the_next(
@@ -348,7 +362,8 @@ async def test_ticks_that_fail_count_as_failures(database: Database) -> None:
 
 async def test_a_refused_submission_leaves_nothing_but_its_reason(database: Database) -> None:
     async with schedule_system(database, Note(), runs_jobs=False) as system:
-        schedule = await system.create(job={"queue": "nowhere"})
+        schedule = await system.create()
+        await system.write(schedule.id, job={"queue": "nowhere"})
         await system.pass_time(MINUTE)
         (run,) = await system.runs(schedule.id)
         assert run.outcome is TickOutcome.FAILED
@@ -363,7 +378,8 @@ async def test_a_tick_waits_while_the_service_takes_no_jobs(database: Database) 
         system.jobs.accepts = False
         with pytest.raises(UnavailableError):
             await system.firing.fire(schedule.id, NOON + MINUTE)
-        await system.pass_time(MINUTE)
+        system.clock.moment += MINUTE
+        await system.worker.work()
         assert await system.runs(schedule.id) == []
         assert await system.due() == [schedule.id]
         system.jobs.accepts = True
@@ -428,10 +444,7 @@ async def test_old_ticks_are_taken_away(database: Database, monkeypatch: pytest.
 async def test_a_tick_that_its_zone_no_longer_has_is_left_out(database: Database) -> None:
     async with schedule_system(database, Note(), runs_jobs=False) as system:
         schedule = await system.create()
-        async with system.services.scope.write() as scope:
-            await repository.ScheduleRepository(scope.session).write(
-                schedule.id, {"next_run_at": NOON + MINUTE + timedelta(seconds=10)}
-            )
+        await system.write(schedule.id, next_run_at=NOON + MINUTE + timedelta(seconds=10))
         await system.pass_time(MINUTE + timedelta(seconds=20))
         assert await system.runs(schedule.id) == []
         assert (await system.get(schedule.id)).next_run_at == NOON + 2 * MINUTE
@@ -440,9 +453,8 @@ async def test_a_tick_that_its_zone_no_longer_has_is_left_out(database: Database
 async def test_a_schedule_whose_zone_nobody_knows_pauses_and_can_be_looked_at(database: Database) -> None:
     async with schedule_system(database, Note(), runs_jobs=False) as system:
         schedule = await system.create()
-        async with system.services.scope.write() as scope:
-            gone = '{"type":"cron","expression":"0 6 * * *","timezone":"Atlantis/Capital"}'
-            await repository.ScheduleRepository(scope.session).write(schedule.id, {"trigger": gone})
+        gone = '{"type":"cron","expression":"0 6 * * *","timezone":"Atlantis/Capital"}'
+        await system.write(schedule.id, trigger=gone)
         await system.pass_time(MINUTE)
         after = await system.get(schedule.id)
         assert after.state is ScheduleState.PAUSED

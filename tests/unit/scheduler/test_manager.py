@@ -37,6 +37,7 @@ pytestmark = pytest.mark.anyio
         ({"missed": {"all": 0}}, "missed-policy-invalid"),
         ({"jitter": -1}, "jitter-invalid"),
         ({"target": "rocket"}, "job-target-unknown"),
+        ({"job": {"queue": "nowhere"}}, "job-queue-unknown"),
         ({"arguments": {"handler": "nobody"}}, "schedule-handler-unknown"),
         ({"arguments": {"handler": "chapkit.ad-hoc"}}, "schedule-handler-unknown"),
         ({"arguments": {"handler": "note", "more": 1}}, "target-arguments-invalid"),
@@ -212,7 +213,8 @@ async def test_a_backfill_keeps_to_the_past(database: Database) -> None:
 
 async def test_a_backfill_tells_of_what_cannot_be_submitted(database: Database) -> None:
     async with schedule_system(database, Note(), runs_jobs=False) as system:
-        schedule = await system.create(job={"queue": "nowhere"})
+        schedule = await system.create()
+        await system.write(schedule.id, job={"queue": "nowhere"})
         system.clock.move(120)
         result = await system.on_demand.backfill(schedule.id, BackfillIn(start=NOON, end=NOON + MINUTE))
         (failed,) = result.failed
