@@ -16,6 +16,7 @@ from chapkit.job.feature import JobFeature
 from chapkit.job.ports import JobHandler, JobOutcome
 from chapkit.job.schemas import JobRecord, JobStatus
 from chapkit.job.service import JobService
+from chapkit.job.targets import JobTarget, JobTargets
 from chapkit.scheduler.feature import ScheduleFeature
 from chapkit.scheduler.firing import Firing
 from chapkit.scheduler.manager import ScheduleManager
@@ -45,6 +46,23 @@ class Note(JobHandler):
         if context.payload.get("fails"):
             raise ValueError("it was told to fail")
         return JobOutcome(result="done")
+
+
+class Moody(JobTarget):
+    """Raises what it is told to."""
+
+    name = "moody"
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+
+    async def check(self, scope: Any, arguments: Any) -> None:
+        """Accept everything."""
+
+    async def spec(self, scope: Any, arguments: Any) -> Any:
+        if self.error is not None:
+            raise self.error
+        return await scope.services.get(JobTargets).get("handler").spec(scope, {"handler": "note"})
 
 
 def every_minute(**members: Any) -> dict[str, Any]:

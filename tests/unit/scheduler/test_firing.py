@@ -10,12 +10,12 @@ from chapkit.core.errors import NotFoundError, UnavailableError
 from chapkit.core.ids import ULID
 from chapkit.job.rows import JOBS
 from chapkit.job.schemas import JobStatus
-from chapkit.job.targets import JobTarget, JobTargets
+from chapkit.job.targets import JobTargets
 from chapkit.scheduler import repository
 from chapkit.scheduler.firing import _Outdated
 from chapkit.scheduler.schemas import ScheduleState, TickOutcome
 from tests.unit.job.parts import Held, happens
-from tests.unit.scheduler.schedule_parts import MINUTE, NOON, Note, moments, schedule_system
+from tests.unit.scheduler.schedule_parts import MINUTE, NOON, Moody, Note, moments, schedule_system
 
 pytestmark = pytest.mark.anyio
 HELD = {"handler": "test.held"}
@@ -303,23 +303,6 @@ async def test_a_limit_below_the_failures_so_far_pauses_at_the_next_tick(databas
         await system.pass_time(MINUTE)
         assert (await system.get(schedule.id)).paused_reason == "2 failures in a row"
         assert await system.count_jobs() == 0
-
-
-class Moody(JobTarget):
-    """Raises what it is told to."""
-
-    name = "moody"
-
-    def __init__(self) -> None:
-        self.error: Exception | None = None
-
-    async def check(self, scope: Any, arguments: Any) -> None:
-        """Accept everything."""
-
-    async def spec(self, scope: Any, arguments: Any) -> Any:
-        if self.error is not None:
-            raise self.error
-        return await scope.services.get(JobTargets).get("handler").spec(scope, {"handler": "note"})
 
 
 @pytest.mark.parametrize(

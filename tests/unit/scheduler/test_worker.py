@@ -12,8 +12,7 @@ from chapkit.job.targets import JobTargets
 from chapkit.scheduler.alarm import Alarm
 from chapkit.scheduler.schemas import TickOutcome
 from tests.unit.job.parts import PATIENCE, SteppedClock
-from tests.unit.scheduler.schedule_parts import MINUTE, NOON, Note, ScheduleSystem, schedule_system
-from tests.unit.scheduler.test_firing import Moody
+from tests.unit.scheduler.schedule_parts import MINUTE, NOON, Moody, Note, ScheduleSystem, schedule_system
 
 pytestmark = pytest.mark.anyio
 LONG = 3600.0
