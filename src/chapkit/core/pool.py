@@ -48,4 +48,7 @@ class FairQueue(AsyncAdaptedQueue[T]):
 class FairPool(AsyncAdaptedQueuePool):
     """The usual pool over a fair queue."""
 
+    # SQLAlchemy names the logger of a pool by its module; what it tells is no news of chapkit.
+    __module__ = AsyncAdaptedQueuePool.__module__
+
     _queue_class: Any = FairQueue
