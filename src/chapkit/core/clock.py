@@ -28,10 +28,13 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-# One moment is often written many times, for all rows of a transaction.
-@lru_cache(maxsize=64)
 def to_text(moment: datetime) -> str:
     """Return `moment` as it stands on the wire: UTC with six digits of a second and a `Z`."""
-    if moment.tzinfo is not UTC:
-        moment = moment.astimezone(UTC)
+    # Remembered in UTC only: elsewhere the two moments of a repeated hour count as equal.
+    return _utc_text(moment if moment.tzinfo is UTC else moment.astimezone(UTC))
+
+
+# One moment is often written many times, for all rows of a transaction.
+@lru_cache(maxsize=64)
+def _utc_text(moment: datetime) -> str:
     return moment.isoformat(timespec="microseconds")[:_LENGTH_WITHOUT_ZONE] + "Z"

@@ -35,6 +35,14 @@ class _Sight:
     beats: int
 
 
+@dataclass(frozen=True)
+class _Lost:
+    """A process that is gone: what became of its attempts, and the lock that it leaves, if it is dead."""
+
+    outcome: Outcome
+    lock: str | None = None
+
+
 class JobRecovery:
     """Looks for dead owners at the start and every few seconds."""
 
@@ -60,8 +68,11 @@ class JobRecovery:
         """Give back what dead and stopped processes hold; return the jobs that changed."""
         recovered: list[ULID] = []
         lost = await self._list_lost()
-        for owner, outcome in lost.items():
-            recovered += await self._give_back(JOBS.c.owner == owner, outcome, owner)
+        for owner, gone in lost.items():
+            recovered += await self._give_back(JOBS.c.owner == owner, gone.outcome, owner)
+            if gone.lock is not None:
+                # Last: as long as its jobs are not given back, the free lock is what tells that it is dead.
+                await self._runtime.presence.locks.remove(gone.lock)
         # Running for an owner that has no row: it left while a claim was on its way.
         ownerless = (JOBS.c.status == JobStatus.RUNNING.value) & JOBS.c.owner.not_in(select(OWNERS.c.id))
         if await self._exists(ownerless):
@@ -73,22 +84,21 @@ class JobRecovery:
             self._runtime.dispatcher.look()
         return recovered
 
-    async def _list_lost(self) -> Mapping[ULID, Outcome]:
-        """Return the processes that are gone, each with what became of its attempts."""
+    async def _list_lost(self) -> Mapping[ULID, _Lost]:
+        """Return the processes that are gone."""
         async with self._runtime.services.scope.read() as scope:
             statement = select(OWNERS.c.id, OWNERS.c.lock, OWNERS.c.seen_at)
             owners = (await scope.session.execute(statement)).all()
         known = {owner for owner, _, _ in owners}
         self._sights = {owner: sight for owner, sight in self._sights.items() if owner in known}
-        lost: dict[ULID, Outcome] = {}
+        lost: dict[ULID, _Lost] = {}
         for owner, lock, seen_at in owners:
             if owner == self._runtime.presence.id:
                 continue
             if await self._runtime.presence.locks.is_free(lock):
-                lost[owner] = Outcome.RECOVERED
-                await self._runtime.presence.locks.remove(lock)
+                lost[owner] = _Lost(Outcome.RECOVERED, lock)
             elif self._is_stopped(owner, seen_at):
-                lost[owner] = Outcome.TAKEN_OVER
+                lost[owner] = _Lost(Outcome.TAKEN_OVER)
         return lost
 
     def _is_stopped(self, owner: ULID, seen_at: datetime) -> bool:

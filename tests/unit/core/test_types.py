@@ -1,6 +1,7 @@
 import json
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from pydantic import BaseModel, ValidationError
@@ -29,6 +30,12 @@ def test_a_moment_of_another_zone_is_moved_to_utc() -> None:
 def test_a_moment_has_six_digits_of_a_second_on_the_wire() -> None:
     assert to_text(datetime(2026, 5, 1, microsecond=7, tzinfo=UTC)) == "2026-05-01T00:00:00.000007Z"
     assert to_text(datetime(2026, 5, 1, tzinfo=UTC)) == "2026-05-01T00:00:00.000000Z"
+
+
+def test_the_two_moments_of_a_repeated_hour_are_written_apart() -> None:
+    berlin = ZoneInfo("Europe/Berlin")
+    first, second = (datetime(2026, 10, 25, 2, 30, tzinfo=berlin, fold=fold) for fold in (0, 1))
+    assert (to_text(first), to_text(second)) == ("2026-10-25T00:30:00.000000Z", "2026-10-25T01:30:00.000000Z")
 
 
 def test_the_clocks_are_aware() -> None:

@@ -8,6 +8,7 @@ from sqlalchemy import insert, select, text, update
 
 from chapkit.core.database import Database
 from chapkit.core.ids import ULID
+from chapkit.job.ledger import JobLedger
 from chapkit.job.owners import owner_locks
 from chapkit.job.recovery import STOPPED_AFTER, JobRecovery
 from chapkit.job.rows import JOBS, OWNERS
@@ -68,6 +69,23 @@ async def test_the_jobs_of_a_dead_process_are_put_back(database: Database, tmp_p
         assert (await system.jobs.list_events(job.id))[-1].data["reason"] == "recovered"
         assert await _owners(system) == {system.runtime.presence.id}
         assert not (tmp_path / "dead.lock").exists()
+
+
+async def test_a_recovery_that_is_broken_off_leaves_the_dead_process_known_as_dead(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def break_off(ledger: JobLedger, *_arguments: object) -> list[ULID]:
+        raise ConnectionError("killed in the middle")
+
+    async with job_system(database, Double(), start=False) as system:
+        dead = await _owner(system, _free_lock(database, tmp_path))
+        job = await system.submit("test.double")
+        await _claim(system, dead)
+        with monkeypatch.context() as patch:
+            patch.setattr(JobLedger, "give_back", break_off)
+            with pytest.raises(ConnectionError):
+                await JobRecovery(system.runtime).recover()
+        assert await JobRecovery(system.runtime).recover() == [job.id]
 
 
 async def test_the_jobs_of_a_live_process_stay_with_it(database: Database) -> None:
