@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from chapkit.core.schemas import EntityIn as EntityIn
     from chapkit.core.schemas import EntityOut as EntityOut
     from chapkit.core.sqlite import SqliteDatabase as SqliteDatabase
-    from chapkit.core.sqlite import SqliteDatabaseBuilder as SqliteDatabaseBuilder
+    from chapkit.core.sqlite_builder import SqliteDatabaseBuilder as SqliteDatabaseBuilder
     from chapkit.data.frame import DataFrame as DataFrame
     from chapkit.data.frame import PandasDataFrame as PandasDataFrame
     from chapkit.job.schemas import ChapkitJobRecord as ChapkitJobRecord
@@ -89,10 +89,8 @@ _MODULES: dict[str, tuple[str, ...]] = {
         "EntityIn",
         "EntityOut",
     ),
-    "chapkit.core.sqlite": (
-        "SqliteDatabase",
-        "SqliteDatabaseBuilder",
-    ),
+    "chapkit.core.sqlite": ("SqliteDatabase",),
+    "chapkit.core.sqlite_builder": ("SqliteDatabaseBuilder",),
     "chapkit.data.frame": (
         "DataFrame",
         "PandasDataFrame",

@@ -196,7 +196,9 @@ class Campaign:
         plan = life.plan
         # Before it listens to signals, a process ends by them.
         early = status == -signal.SIGTERM and not life.child.port and life.expected == 0
-        if status != life.expected and not early:
+        # One that was told to stop may be done with it before it is killed.
+        stopped = status == 0 and life.child.order.road == Road.STOP
+        if status != life.expected and not early and not stopped:
             self.tally.problems.append(f"{plan}: ended with {status}, not with {life.expected}")
         if not life.struck and plan.tries < _MOST_TRIES:
             self._plans.append(replace(plan, tries=plan.tries + 1))

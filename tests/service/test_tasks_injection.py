@@ -1,5 +1,6 @@
 """What functions of tasks may ask for, and what becomes of it."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Generator
 from typing import Any
 
@@ -50,6 +51,14 @@ async def count(session: AsyncSession) -> int:
     session.add(Task(command="written by a function", enabled=False))
     await session.flush()
     return await session.scalar(select(func.count()).select_from(Task)) or 0
+
+
+@registry.register("write-and-wait")
+async def write_and_wait(session: AsyncSession) -> None:
+    session.add(Task(command="never kept", enabled=False))
+    await session.flush()
+    seen.append("writes")
+    await asyncio.Event().wait()
 
 
 @registry.register("write-and-fail")
@@ -126,6 +135,22 @@ async def test_a_session_commits_when_the_function_returns_and_not_when_it_raise
         assert (await calls.artifact(job))["content"]["error"]["type"] == "ValueError"
         stored = (await calls.client.get(TASKS, params={"enabled": False})).json()
         assert [item["command"] for item in stored] == ["written by a function"]
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+async def test_a_function_that_holds_the_only_lock_can_be_stopped(database_url: str, method: str) -> None:
+    seen.clear()
+    async with calling(app(database_url)) as calls:
+        task = await calls.create("write-and-wait")
+        path = f"/api/v1/jobs/{(await calls.execute(task['id'])).json()['job_id']}"
+        async with asyncio.timeout(20):
+            while not seen:
+                await asyncio.sleep(0.01)
+        answer = await calls.client.request(method, f"{path}/$cancel" if method == "POST" else path)
+        assert answer.status_code in {200, 202, 204}, answer.text
+        if method == "POST":
+            assert (await calls.finished(path.rpartition("/")[2]))["status"] == "canceled"
+        assert (await calls.client.get(TASKS, params={"enabled": False})).json() == []
 
 
 async def test_managers_work_in_the_unit_of_work_of_the_run(database_url: str) -> None:

@@ -21,6 +21,7 @@ from chapkit.web.crash import CrashMiddleware
 from chapkit.web.feature import Feature, HealthChecks, SystemSections
 from chapkit.web.head import HeadMiddleware
 from chapkit.web.mounting import mount_routes
+from chapkit.web.origin import OriginMiddleware
 from chapkit.web.problems import add_error_handlers
 from chapkit.web.request_log import RequestIdMiddleware
 
@@ -126,6 +127,7 @@ def _middleware(features: Sequence[Feature], max_body_size: int) -> list[Middlew
     return [
         Middleware(RequestIdMiddleware),
         *(item for feature in features for item in feature.middleware()),
+        Middleware(OriginMiddleware),
         Middleware(CrashMiddleware),
         Middleware(BodyLimitMiddleware, max_bytes=max_body_size),
         Middleware(HeadMiddleware),

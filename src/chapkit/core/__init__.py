@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from chapkit.core.services import Scope as Scope
     from chapkit.core.services import Services as Services
     from chapkit.core.sqlite import SqliteDatabase as SqliteDatabase
-    from chapkit.core.sqlite import SqliteDatabaseBuilder as SqliteDatabaseBuilder
+    from chapkit.core.sqlite_builder import SqliteDatabaseBuilder as SqliteDatabaseBuilder
     from chapkit.core.types import JsonSafe as JsonSafe
 
 _MODULES = {
@@ -83,7 +83,8 @@ _MODULES = {
         "ProblemDetail",
     ),
     "services": ("Key", "Scope", "Services"),
-    "sqlite": ("SqliteDatabase", "SqliteDatabaseBuilder"),
+    "sqlite": ("SqliteDatabase",),
+    "sqlite_builder": ("SqliteDatabaseBuilder",),
     "types": ("JsonSafe",),
 }
 _NAMES = {name: f"chapkit.core.{module}" for module, names in _MODULES.items() for name in names}

@@ -7,8 +7,7 @@ import weakref
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Self
-from urllib.parse import quote
+from typing import Any, Protocol
 
 from sqlalchemy import URL, Connection, Table, event
 from sqlalchemy.exc import OperationalError
@@ -50,6 +49,18 @@ def is_in_memory_url(url: str) -> bool:
     return database in ("", ":memory:") or ":memory:" in database or parsed.query.get("mode") == "memory"
 
 
+class Bystander(Protocol):
+    """Is told when this process has the file to itself, and when no longer: what is committed between is its own."""
+
+    def begun(self) -> None:
+        """A transaction that writes has begun; nobody else can commit from now on."""
+        ...
+
+    def ended(self) -> None:
+        """It was committed, or rolled back."""
+        ...
+
+
 class SqliteDatabase(Database):
     """A database in one file; `:memory:` is a private file that goes when the database is disposed."""
 
@@ -67,7 +78,8 @@ class SqliteDatabase(Database):
         else:
             self.path = Path(parsed.database or "").absolute()
         self._gate = asyncio.Lock()
-        self._transactions = 0
+        self.bystander: Bystander | None = None
+        """Is told of every transaction that writes; see `Bystander`."""
         self._scans: AsyncEngine | None = None
         self._reader: sqlite3.Connection | None = None
         self._checkpointer = Checkpointer(self.path)
@@ -90,11 +102,6 @@ class SqliteDatabase(Database):
     def durability(self) -> Durability:
         """What a commit survives: `process` or `power`."""
         return self._durability
-
-    @property
-    def transactions(self) -> int:
-        """Number of writing transactions that this database has ended in this process."""
-        return self._transactions
 
     async def init(self, tables: Iterable[Table] | None = None) -> None:
         """Bring the schema up to date; several processes may do so at once."""
@@ -137,9 +144,10 @@ class SqliteDatabase(Database):
             async with self._gate:
                 try:
                     async with self._writer.transaction() as connection:
+                        self._begun()
                         yield connection
                 finally:
-                    self._count()
+                    self._ended()
             if durable and self._durability == "power":
                 await self._log_sync.wait()
 
@@ -218,6 +226,7 @@ class SqliteDatabase(Database):
         connection.info[_HOLDS_GATE] = True
         try:
             await_only(driver._execute(driver._conn.execute, "BEGIN IMMEDIATE"))
+            self._begun()
         except BaseException as error:
             self._open_gate(connection.info)
             if isinstance(error, sqlite3.Error):
@@ -230,62 +239,16 @@ class SqliteDatabase(Database):
     def _open_gate(self, info: dict[Any, Any]) -> None:
         if info.pop(_HOLDS_GATE, False):
             self._gate.release()
-            self._count()
+            self._ended()
 
-    def _count(self) -> None:
-        self._transactions += 1
+    def _begun(self) -> None:
+        if self.bystander is not None:
+            self.bystander.begun()
+
+    def _ended(self) -> None:
+        if self.bystander is not None:
+            self.bystander.ended()
         self._checkpointer.count()
-
-
-class SqliteDatabaseBuilder:
-    """Builds a `SqliteDatabase` step by step."""
-
-    def __init__(self, url: str | None = None) -> None:
-        self._url = url
-        self._options: dict[str, Any] = {}
-
-    @classmethod
-    def in_memory(cls) -> Self:
-        """Start with a database that ends with the process."""
-        return cls("sqlite+aiosqlite:///:memory:")
-
-    @classmethod
-    def from_file(cls, path: str | Path) -> Self:
-        """Start with a database in the file at `path`."""
-        # A URL reads "%41" as "A" and ends at "?"; a path means what it says.
-        return cls(f"sqlite+aiosqlite:///{quote(str(path), safe='/:')}")
-
-    def with_echo(self, enabled: bool = True) -> Self:
-        """Log every statement."""
-        return self._with(echo=enabled)
-
-    def with_migrations(self, enabled: bool = True, alembic_dir: Path | None = None) -> Self:
-        """Switch migrations, or use an Alembic directory of your own in place of the packaged one."""
-        return self._with(auto_migrate=enabled, alembic_dir=alembic_dir)
-
-    def with_pool(self, size: int = 5, max_overflow: int = 10, recycle: int = 3600, pre_ping: bool = True) -> Self:
-        """Set the size of the connection pool."""
-        return self._with(pool_size=size, max_overflow=max_overflow, pool_recycle=recycle, pool_pre_ping=pre_ping)
-
-    def with_durability(self, durability: Durability) -> Self:
-        """Let commits survive the end of the process (`process`, the default) or a power cut as well (`power`)."""
-        return self._with(durability=check_durability(durability))
-
-    def with_data_dir(self, path: str | Path) -> Self:
-        """Keep large contents in this folder; beside the database file, if not called."""
-        return self._with(data_dir=path)
-
-    def build(self) -> SqliteDatabase:
-        """Return the database; nothing is opened before `init`."""
-        if self._url is None:
-            raise ConfigurationError(
-                "Database URL not configured; start with in_memory() or from_file(path)", code="database-url-missing"
-            )
-        return SqliteDatabase(self._url, **self._options)
-
-    def _with(self, **options: Any) -> Self:
-        self._options.update(options)
-        return self
 
 
 def _prepare_scans(dbapi_connection: Any, record: Any) -> None:

@@ -1,9 +1,14 @@
 """How a worker hears of jobs."""
 
 import asyncio
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 
 from chapkit.core.ids import ULID
 from chapkit.job.notices import News, NoNotices, Notices
+
+URGE_AFTER = 0.5
+"""Seconds that a job which is to stop may go on while the wish is being written down."""
 
 
 class LocalDispatcher:
@@ -30,6 +35,19 @@ class LocalDispatcher:
         self._canceled.add(job_id)
         self.wake()
         self.notices.publish(News(canceled=frozenset({job_id})))
+
+    @contextmanager
+    def urging(self, job_id: ULID) -> Generator[Callable[[], bool]]:
+        """Let the job stop in this process before that is written down, if the block takes long.
+
+        It may be the job itself that holds the lock which the block waits for. What is given tells whether it was so.
+        """
+        clock = asyncio.get_running_loop()
+        timer = clock.call_later(URGE_AFTER, self.cancel_requested, job_id)
+        try:
+            yield lambda: clock.time() >= timer.when()
+        finally:
+            timer.cancel()
 
     def hear(self, news: News) -> None:
         """Take in what another process has done."""

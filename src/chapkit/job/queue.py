@@ -160,9 +160,10 @@ class JobQueue:
             ConflictError: It has ended already (`job-finished`).
             JobNotFoundError: There is no such job (`job-not-found`).
         """
-        async with self.runtime.services.scope.write() as scope:
-            row = await self._request_cancel(job_id, scope)
-        if row.get("ended_before"):
+        with self.runtime.dispatcher.urging(job_id) as has_urged:
+            async with self.runtime.services.scope.write() as scope:
+                row = await self._request_cancel(job_id, scope)
+        if row.get("ended_before") and not (has_urged() and row["status"] == JobStatus.CANCELED):
             raise ConflictError(f"The job has ended already: {row['status']}", code="job-finished", found=row["status"])
         return _record(row)
 
@@ -191,10 +192,11 @@ class JobQueue:
             ConflictError: It did not stop within `timeout` seconds (`job-still-running`).
             JobNotFoundError: There is no such job (`job-not-found`).
         """
-        if await self._remove(job_id):
-            return
-        async with self.runtime.services.scope.write() as scope:
-            await self._request_cancel(job_id, scope)
+        with self.runtime.dispatcher.urging(job_id):
+            if await self._remove(job_id):
+                return
+            async with self.runtime.services.scope.write() as scope:
+                await self._request_cancel(job_id, scope)
         record = await self.wait_until_final(job_id, timeout)
         if not record.status.is_final:
             raise ConflictError(

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from chapkit.core.logging import add_request_context, get_logger
+from chapkit.core.origin import working_on_behalf
 from chapkit.job import endings
 from chapkit.job.claims import Claim
 from chapkit.job.context import JobContext
@@ -101,7 +102,7 @@ class JobRun:
         add_request_context(job_id=str(self.context.job_id))
         handler = self._handler = self._runtime.handlers.get(self.context.claim.handler)
         self.context.executor = handler.executor
-        with working_for(self.context), keeping_logs(self.context):
+        with working_for(self.context), keeping_logs(self.context), working_on_behalf(self.context.labels):
             return await handler.execute(self.context)
 
     async def _conclude(self) -> None:

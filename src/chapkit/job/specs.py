@@ -7,6 +7,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from chapkit.core.ids import ULID
+from chapkit.core.origin import current_origin
 from chapkit.job.ports import JobHandler
 from chapkit.job.schemas import JobSpec, JobStatus
 
@@ -37,7 +38,7 @@ def row_of(spec: JobSpec, handler: JobHandler, now: datetime, owner: ULID | None
         "name": None if name is None else str(name),
         "payload": payload.decode(),
         "payload_blob": spec.payload_blob,
-        "labels": dict(spec.labels),
+        "labels": {**current_origin(), **spec.labels},
         "queue": spec.queue,
         "priority": spec.priority,
         "status": JobStatus.PENDING.value,

@@ -7,7 +7,7 @@ from chapkit.config.manager import ConfigManager, ConfigShape
 from chapkit.config.repository import ConfigRepository
 from chapkit.config.schemas import BaseConfig, ConfigIn
 from chapkit.core.errors import ConfigurationError, UnprocessableError
-from chapkit.core.sqlite import SqliteDatabaseBuilder
+from chapkit.core.sqlite_builder import SqliteDatabaseBuilder
 
 pytestmark = pytest.mark.anyio
 

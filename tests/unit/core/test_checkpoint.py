@@ -8,7 +8,7 @@ from chapkit.config.manager import ConfigManager
 from chapkit.config.repository import ConfigRepository
 from chapkit.config.schemas import BaseConfig, ConfigIn
 from chapkit.core.checkpoint import Checkpointer
-from chapkit.core.sqlite import SqliteDatabaseBuilder
+from chapkit.core.sqlite_builder import SqliteDatabaseBuilder
 
 pytestmark = pytest.mark.anyio
 

@@ -16,7 +16,8 @@ from chapkit.core.database import Database, parse_url
 from chapkit.core.errors import ConfigurationError, DatabaseBusyError, MissingExtraError, UnavailableError
 from chapkit.core.migrate import Migration
 from chapkit.core.services import Services
-from chapkit.core.sqlite import SqliteDatabase, SqliteDatabaseBuilder
+from chapkit.core.sqlite import SqliteDatabase
+from chapkit.core.sqlite_builder import SqliteDatabaseBuilder
 from tests.things import Thing, ThingIn, ThingManager, services_over
 
 pytestmark = pytest.mark.anyio

@@ -15,7 +15,8 @@ from chapkit.core.database import Database
 from chapkit.core.durability import LogSync, make_folder, sync_file, sync_folder
 from chapkit.core.errors import ConfigurationError, StorageFullError, UnavailableError
 from chapkit.core.services import Services
-from chapkit.core.sqlite import SqliteDatabase, SqliteDatabaseBuilder
+from chapkit.core.sqlite import SqliteDatabase
+from chapkit.core.sqlite_builder import SqliteDatabaseBuilder
 from tests.things import Thing, services_over
 
 pytestmark = pytest.mark.anyio

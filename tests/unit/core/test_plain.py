@@ -15,7 +15,8 @@ from chapkit.core.models import Entity
 from chapkit.core.repository import BaseRepository
 from chapkit.core.schemas import EntityIn, EntityOut
 from chapkit.core.services import Services
-from chapkit.core.sqlite import SqliteDatabase, SqliteDatabaseBuilder
+from chapkit.core.sqlite import SqliteDatabase
+from chapkit.core.sqlite_builder import SqliteDatabaseBuilder
 
 pytestmark = pytest.mark.anyio
 
