@@ -1,6 +1,7 @@
 import asyncio
 import logging
 import os
+import shutil
 from collections.abc import AsyncGenerator, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,8 @@ from sqlalchemy import URL, make_url
 
 from chapkit.core.database import Database
 from chapkit.core.ids import ULID
-from tests.things import filled_database
+from chapkit.migrations import bundled_tables
+from tests.things import filled_database, open_database
 
 _SERVER = "CHAPKIT_TEST_POSTGRES"
 
@@ -36,14 +38,47 @@ def shared_postgres_url() -> Iterator[str]:
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Return the URL of an empty database: once on SQLite, once on PostgreSQL."""
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return the URL of a database without any tables: once on SQLite, once on PostgreSQL."""
     return _url_for(request, "postgres_url", tmp_path)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return the URL of a database whose tables are there and empty: once on SQLite, once on PostgreSQL."""
+    if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "service.db")
+    return _url_for(request, "migrated_postgres_url", tmp_path)
+
+
+@pytest.fixture
+def migrated_postgres_url(postgres_template: URL) -> Iterator[str]:
+    """Yield the URL of a database with empty tables that lives as long as one test."""
+    with _postgres_database(f'TEMPLATE "{postgres_template.database}"') as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a file with empty tables; making a copy takes less time than making tables."""
+    path = tmp_path_factory.mktemp("template") / "service.db"
+    asyncio.run(_migrate(f"sqlite+aiosqlite:///{path}"))
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres_template() -> Iterator[URL]:
+    """Yield the URL of a database with empty tables; making a copy takes less time than making tables."""
+    with _postgres_database() as url:
+        asyncio.run(_migrate(url))
+        yield make_url(url)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
 def table_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Return the URL of a database whose tables are there already or quickly made."""
+    """Return the URL of a database whose tables are there already, perhaps those of other tests as well."""
+    if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "service.db")
     return _url_for(request, "shared_postgres_url", tmp_path)
 
 
@@ -80,16 +115,22 @@ def _url_for(request: pytest.FixtureRequest, postgres: str, folder: Path) -> str
 
 
 @contextmanager
-def _postgres_database() -> Generator[str]:
+def _postgres_database(how: str = "") -> Generator[str]:
     if not (server := os.environ.get(_SERVER)):
         pytest.skip(f"{_SERVER} names no server")
     url = make_url(server)
     name = f"chapkit_test_{ULID().lower()}"
-    asyncio.run(_execute(url, f'CREATE DATABASE "{name}"'))
+    asyncio.run(_execute(url, f'CREATE DATABASE "{name}" {how}'))
     try:
         yield url.set(database=name).render_as_string(hide_password=False)
     finally:
         asyncio.run(_execute(url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
+
+
+async def _migrate(url: str) -> None:
+    database = open_database(url)
+    await database.init(bundled_tables())
+    await database.dispose()
 
 
 async def _execute(server: URL, statement: str) -> None:

@@ -12,10 +12,10 @@ SEED = 20260102
 
 @pytest.mark.timeout(300)
 def test_a_database_that_was_struck_while_it_was_opened_is_whole_for_the_next_process(
-    database_url: str, tmp_path: Path
+    empty_url: str, tmp_path: Path
 ) -> None:
-    plans = opening_plans(make_url(database_url).get_backend_name(), SIGNALS)
-    with Fleet(database_url, tmp_path) as fleet:
+    plans = opening_plans(make_url(empty_url).get_backend_name(), SIGNALS)
+    with Fleet(empty_url, tmp_path) as fleet:
         tally = Openings(fleet, SEED).run(plans)
     print(f"{tally.kills} kills in {tally.seconds:.1f} s")
     assert tally.problems == []

@@ -97,8 +97,8 @@ async def _on(database: Database, function: Any) -> Any:
         return await connection.run_sync(function)
 
 
-async def test_a_new_schema_is_that_of_the_history(database_url: str) -> None:
-    database = open_database(database_url)
+async def test_a_new_schema_is_that_of_the_history(empty_url: str) -> None:
+    database = open_database(empty_url)
     await database.init([])
     fresh = await _on(database, _describe)
     assert {table.name for table in bundled_tables()} | {"alembic_version"} == set(fresh)
@@ -110,8 +110,8 @@ async def test_a_new_schema_is_that_of_the_history(database_url: str) -> None:
     assert grown == fresh
 
 
-async def test_an_older_database_is_brought_up_to_date(database_url: str) -> None:
-    database = open_database(database_url)
+async def test_an_older_database_is_brought_up_to_date(empty_url: str) -> None:
+    database = open_database(empty_url)
     await _on(database, _upgrade)
     await database.init([])
     assert await _on(database, _revision) == HEAD
@@ -128,8 +128,8 @@ async def test_the_head_is_the_one_that_alembic_finds() -> None:
     assert {revision.revision for revision in script.walk_revisions()} == revisions()
 
 
-async def test_a_revision_of_another_release_is_refused(database_url: str) -> None:
-    database = open_database(database_url)
+async def test_a_revision_of_another_release_is_refused(empty_url: str) -> None:
+    database = open_database(empty_url)
     await database.init([])
     await _on(database, lambda c: c.execute(text("UPDATE alembic_version SET version_num = 'f00'")))
     with pytest.raises(ConfigurationError, match="'f00'") as raised:
@@ -140,8 +140,8 @@ async def test_a_revision_of_another_release_is_refused(database_url: str) -> No
     await database.dispose()
 
 
-async def test_tables_without_a_history_are_refused(database_url: str) -> None:
-    database = open_database(database_url)
+async def test_tables_without_a_history_are_refused(empty_url: str) -> None:
+    database = open_database(empty_url)
     await _on(database, lambda c: c.execute(text("CREATE TABLE configs (id VARCHAR(26))")))
     with pytest.raises(ConfigurationError) as raised:
         await database.init([])
@@ -149,21 +149,21 @@ async def test_tables_without_a_history_are_refused(database_url: str) -> None:
     await database.dispose()
 
 
-async def test_a_database_with_tables_of_another_program_is_fine(database_url: str) -> None:
-    database = open_database(database_url)
+async def test_a_database_with_tables_of_another_program_is_fine(empty_url: str) -> None:
+    database = open_database(empty_url)
     await _on(database, lambda c: c.execute(text("CREATE TABLE theirs (id VARCHAR(26))")))
     await database.init([])
     assert "theirs" in await _on(database, _describe)
     await database.dispose()
 
 
-async def test_six_processes_that_start_at_once_migrate_once(database_url: str) -> None:
+async def test_six_processes_that_start_at_once_migrate_once(empty_url: str) -> None:
     # Each of the six waits until all are there. Neither a new database nor one that is up to date needs Alembic.
     result = subprocess.run(
-        [sys.executable, "-c", START_SIX, database_url], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", START_SIX, empty_url], capture_output=True, text=True, check=False, timeout=60
     )
     assert (result.stdout, result.stderr) == ("[0, 0, 0, 0, 0, 0]\n", "")
-    database = open_database(database_url)
+    database = open_database(empty_url)
     assert await _on(database, _revision) == HEAD
     await database.dispose()
 

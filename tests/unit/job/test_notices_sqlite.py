@@ -88,28 +88,30 @@ async def test_a_commit_of_another_process_is_heard(database: SqliteDatabase, pa
         assert ears.heard == [ANYTHING]
 
 
-async def test_after_long_silence_looks_are_rarer_and_news_are_heard_all_the_same(
-    database: SqliteDatabase, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(notices_sqlite, "_LOOKS_UNTIL_IDLE", 2)
+async def test_looks_are_rare_until_something_happens(database: SqliteDatabase, path: Path) -> None:
+    services = services_over(database)
     async with listening(database) as (notices, ears):
-        await _looks(notices, 2)
-        assert notices.pause == FAST
-        await _looks(notices, 3)
         assert notices.pause == FAST * notices_sqlite.IDLE_FACTOR
         _write_elsewhere(path, "a")
         await ears.until_heard()
         assert notices.pause == FAST
+        await _looks(notices, 40)
+        assert notices.pause == FAST * notices_sqlite.IDLE_FACTOR
+        await _store(services, "own")
+        await _looks(notices, 1)
+        assert notices.pause == FAST
+        await _looks(notices, 15)
+        assert notices.pause == FAST * notices_sqlite.IDLE_FACTOR
 
 
 async def test_own_commits_do_not_wake_their_own_process_each_time(database: SqliteDatabase) -> None:
     services = services_over(database)
     async with listening(database) as (notices, ears):
-        for number in range(20):
+        begin = asyncio.get_running_loop().time()
+        for number in range(40):
             await _store(services, str(number))
-            await _looks(notices, 1)
         # Told now and then, because somebody else may have committed in between.
-        assert len(ears.heard) <= notices.looks / 25
+        assert len(ears.heard) <= (asyncio.get_running_loop().time() - begin) / (25 * FAST) + 1
         await _looks(notices, 60)
         heard = len(ears.heard)
         assert heard >= 1
