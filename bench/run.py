@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from bench import artifacts, crud, jobs, jobs_site, ml, schedules, startup
+from bench import artifacts, cached, crud, jobs, jobs_site, ml, schedules, startup
 from bench.child import ChildError
 from bench.connection import UnexpectedAnswerError
 from bench.options import Options, Report, peer_on_both_sides
@@ -36,6 +36,7 @@ SECTIONS: dict[str, Callable[[Options], Report]] = {
     "jobs-idle": jobs_site.run_idle,
     "jobs-trainings": jobs_site.run_trainings,
     "schedules": schedules.run,
+    "cache": cached.run,
 }
 GROUPS = {"jobs": [name for name in SECTIONS if name.startswith("jobs-")]}
 FAILURES = (StartError, ChildError, ImportError, OSError, UnexpectedAnswerError, crud.WrongAnswerError, SQLAlchemyError)

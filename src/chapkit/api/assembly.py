@@ -24,6 +24,7 @@ from chapkit.web.mounting import mount_routes
 from chapkit.web.origin import OriginMiddleware
 from chapkit.web.problems import add_error_handlers
 from chapkit.web.request_log import RequestIdMiddleware
+from chapkit.web.turns import TurnMiddleware
 
 _BUNDLED = "chapkit."
 
@@ -127,6 +128,7 @@ def _middleware(features: Sequence[Feature], max_body_size: int) -> list[Middlew
     return [
         Middleware(RequestIdMiddleware),
         *(item for feature in features for item in feature.middleware()),
+        Middleware(TurnMiddleware),
         Middleware(OriginMiddleware),
         Middleware(CrashMiddleware),
         Middleware(BodyLimitMiddleware, max_bytes=max_body_size),

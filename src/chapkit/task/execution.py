@@ -12,7 +12,7 @@ from chapkit.job.policies import Retry
 from chapkit.job.runtime import JobRuntime
 from chapkit.job.schemas import LONGEST_TIMEOUT, JobRecord, JobSpec, JobStatus
 from chapkit.job.service import JobService
-from chapkit.job.settled import settle
+from chapkit.job.settled import settle, settle_alone
 from chapkit.task.cache_counts import CacheCounts
 from chapkit.task.errors import TaskParametersError
 from chapkit.task.functions import TaskFunction, TaskFunctions
@@ -100,6 +100,11 @@ class TaskSubmitter:
             if task is None:
                 raise TaskUnknownError(task_id)
             plan = await self._with_result(self.plan(task, asked), scope)
+        if plan.kept is not None and plan.artifact_id is not None:
+            job = await settle_alone(_hit(plan.spec, plan.artifact_id), self._services)
+            if job is not None:
+                self._counts.add(plan.kept.function, "hits")
+                return Submitted(job, "hit")
         async with self._services.scope.write() as scope:
             return await self._submit(plan, scope)
 
@@ -190,16 +195,19 @@ class TaskSubmitter:
         if plan.kept is None or plan.artifact_id is None:
             job = await self._services.get(JobService).submit(plan.spec, scope)
         else:
-            job_id, labels = ULID(), {**plan.spec.labels, "cache": "hit"}
-            spec = replace(plan.spec, id=job_id, labels=labels, artifact_id=plan.artifact_id)
+            spec = _hit(plan.spec, plan.artifact_id)
             job = await settle(spec, scope)
             # Not that of an earlier request with the same key.
-            if job.id == job_id:
+            if job.id == spec.id:
                 self._counts.add(plan.kept.function, "hits")
         if plan.kept is None:
             return Submitted(job)
         was_run = job.attempt > 0 or job.status is not JobStatus.COMPLETED
         return Submitted(job, "miss" if was_run else "hit")
+
+
+def _hit(spec: JobSpec, artifact_id: ULID) -> JobSpec:
+    return replace(spec, id=ULID(), labels={**spec.labels, "cache": "hit"}, artifact_id=artifact_id)
 
 
 def _identity(what: str, task_id: str | None, asked: Asked) -> dict[str, Any]:

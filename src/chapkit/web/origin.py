@@ -6,10 +6,10 @@ from typing import Any
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chapkit.core.origin import REQUESTER, TRACE_PARENT, working_on_behalf
+from chapkit.web.methods import is_reading
 
 _HEADER = b"traceparent"
 _is_trace_parent = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}").fullmatch
-_READING = ("GET", "HEAD", "OPTIONS")
 
 
 class OriginMiddleware:
@@ -23,7 +23,7 @@ class OriginMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request; `current_origin` tells of it meanwhile."""
-        origin = {} if scope["type"] != "http" or scope["method"] in _READING else _read(scope)
+        origin = {} if scope["type"] != "http" or is_reading(scope) else _read(scope)
         if not origin:
             await self.app(scope, receive, send)
             return
