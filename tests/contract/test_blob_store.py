@@ -35,7 +35,7 @@ async def opened(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
         yield open_files
         return
     if request.param.endswith("postgres"):
-        database: Database = Database(await asyncio.to_thread(request.getfixturevalue, "postgres_url"))
+        database: Database = Database(await asyncio.to_thread(request.getfixturevalue, "migrated_postgres_url"))
     else:
         database = SqliteDatabase(f"sqlite+aiosqlite:///{tmp_path / 'blobs.db'}")
     await database.init()

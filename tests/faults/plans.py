@@ -13,6 +13,17 @@ SIGNALS = ("SIGKILL", "SIGTERM", "SIGSTOP")
 def all_plans(dialect: str, seed: int) -> list[Plan]:
     """Return each point with each signal, and for every tenth of them a moment by chance, mixed."""
     plans = [Plan(point, name) for point in points_for(dialect, Road.WORK, Road.STOP) for name in SIGNALS]
+    return _mixed(plans, seed)
+
+
+def fewer_plans(dialect: str, seed: int) -> list[Plan]:
+    """Return each point with a kill and with one of the other signals, and some moments by chance, mixed."""
+    points = points_for(dialect, Road.WORK, Road.STOP)
+    others = itertools.cycle(SIGNALS[1:])
+    return _mixed([Plan(point, name) for point in points for name in (SIGNALS[0], next(others))], seed)
+
+
+def _mixed(plans: list[Plan], seed: int) -> list[Plan]:
     plans += [Plan(ANYWHERE, name) for name in itertools.islice(itertools.cycle(SIGNALS), len(plans) // 10)]
     random.Random(seed).shuffle(plans)
     return plans

@@ -38,7 +38,7 @@ from tests.unit.job.parts import Double
 
 _LONG = bool(os.environ.get("CHAPKIT_FUZZ"))
 _SETTINGS = settings(
-    max_examples=3000 if _LONG else 40,
+    max_examples=3000 if _LONG else 25,
     stateful_step_count=100 if _LONG else 40,
     deadline=None,
     suppress_health_check=list(HealthCheck),
