@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from chapkit.task import Registry, validate_and_disable_orphaned_tasks
 from tests.service.task_calls import TASKS, builder, calling, service
@@ -134,8 +135,10 @@ async def held_job(calls: Any, job_id: str) -> dict[str, Any]:
 
 async def test_a_held_job_waits_and_says_why_until_the_former_code_is_back(database_url: str) -> None:
     job_id = await waiting_job(database_url, one, "hold")
-    async with calling(service(changing(two, "hold"), database_url)) as calls:
-        job = await held_job(calls, job_id)
+    with capture_logs() as lines:
+        async with calling(service(changing(two, "hold"), database_url)) as calls:
+            job = await held_job(calls, job_id)
+        assert {line["event"] for line in lines if line["event"].startswith("job.")} == {"job.held"}
         assert (job["status"], job["error_code"]) == ("pending", "task-code-held")
         assert "The code of f has changed" in job["error"]
     async with calling(service(changing(two, "hold"), database_url)) as calls:
@@ -145,7 +148,7 @@ async def test_a_held_job_waits_and_says_why_until_the_former_code_is_back(datab
         assert (done["status"], done["attempt"]) == ("completed", 2)
         assert (await calls.artifact(done))["content"]["result"] == 1
         events = (await calls.client.get(f"/api/v1/jobs/{job_id}/$events")).json()
-        assert [event["data"].get("reason") for event in events if "reason" in event["data"]] == ["retry", "released"]
+        assert [event["data"].get("reason") for event in events if "reason" in event["data"]] == ["held", "released"]
         assert [event["number"] for event in events] == list(range(1, len(events) + 1))
 
 

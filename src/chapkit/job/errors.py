@@ -37,6 +37,10 @@ class StaleAttemptError(ConflictError):
         super().__init__(code="job-attempt-stale")
 
 
+class JobHeldError(StaleAttemptError):
+    """The job waits until somebody lets it go on; what this attempt had to say is recorded."""
+
+
 class ProcessExitError(ChapkitError):
     """The function tried to end the process."""
 

@@ -10,7 +10,7 @@ from chapkit.core.ids import ULID
 from chapkit.core.services import Scope
 from chapkit.job.context import JobContext
 from chapkit.job.endings import Ending, Outcome
-from chapkit.job.errors import StaleAttemptError
+from chapkit.job.errors import JobHeldError
 from chapkit.job.ledger import JobLedger
 from chapkit.job.rows import ATTEMPTS, JOBS, WIRE
 from chapkit.job.runtime import JobRuntime
@@ -25,7 +25,7 @@ async def hold(context: JobContext, code: str, reason: str) -> NoReturn:
     """Let the job wait with this error, as if it had not been started; called by its handler.
 
     Raises:
-        StaleAttemptError: Always: the attempt is over and its end is written down.
+        JobHeldError: Always: the attempt is over and its end is written down.
     """
     runtime, claim = context.services.get(JobRuntime), context.claim
     ending = Ending(
@@ -40,7 +40,7 @@ async def hold(context: JobContext, code: str, reason: str) -> NoReturn:
     async with context.scope.write() as scope:
         await JobLedger(scope.session, runtime.clock.now()).end(claim.fence, ending)
         scope.after_commit(lambda: runtime.hub.changed(context.job_id))
-    raise StaleAttemptError
+    raise JobHeldError
 
 
 async def was_held(context: JobContext, code: str) -> bool:

@@ -88,7 +88,8 @@ class JobLedger:
             more: dict[str, Any] = {}
         else:
             row = await self._change(statements.RETRY, fence, **values, p_run_after=ending.run_after)
-            more = {"reason": "retry", "run_after": ending.run_after}
+            reason = "held" if ending.outcome is Outcome.RELEASED else "retry"
+            more = {"reason": reason, "run_after": ending.run_after}
         await self._add_attempt(row, fence.owner, ending)
         await self.add_status_events([row], **more)
 

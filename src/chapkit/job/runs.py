@@ -11,7 +11,7 @@ from chapkit.job import endings
 from chapkit.job.claims import Claim
 from chapkit.job.context import JobContext
 from chapkit.job.current import working_for
-from chapkit.job.errors import JobTimeoutError, StaleAttemptError
+from chapkit.job.errors import JobHeldError, JobTimeoutError, StaleAttemptError
 from chapkit.job.logs import keeping_logs
 from chapkit.job.ports import JobHandler, JobOutcome
 from chapkit.job.recording import Recorder
@@ -58,7 +58,7 @@ class JobRun:
             if not self._was_released:
                 await self._conclude()
         except StaleAttemptError:
-            get_logger("chapkit.job").warning("job.stale", job_id=self.context.job_id, attempt=self.context.attempt)
+            self._tell_of_lost_attempt()
         finally:
             self._body.cancel()
             self._reporter.cancel()
@@ -104,6 +104,13 @@ class JobRun:
         self.context.executor = handler.executor
         with working_for(self.context), keeping_logs(self.context), working_on_behalf(self.context.labels):
             return await handler.execute(self.context)
+
+    def _tell_of_lost_attempt(self) -> None:
+        logger, names = get_logger("chapkit.job"), {"job_id": self.context.job_id, "attempt": self.context.attempt}
+        if self._body.done() and isinstance(self._error(), JobHeldError):
+            logger.info("job.held", **names)
+        else:
+            logger.warning("job.stale", **names)
 
     async def _conclude(self) -> None:
         if self._was_asked:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from chapkit.core.database import Database
+from chapkit.core.events import EntitySaved
 from chapkit.core.logging import get_logger
 from chapkit.core.services import Services
 from chapkit.task.functions import TaskFunctions
@@ -47,6 +48,7 @@ class Orphans:
                 task.disabled_by = ORPHAN if missing else None
                 task.disabled_reason = _reason(task.command) if missing else None
                 await repository.update(task)
+                await scope.emit(EntitySaved(task, created=False, changes={"enabled": (missing, not missing)}))
                 event = "task.orphaned" if missing else "task.back"
                 get_logger("chapkit.task").warning(event, task_id=task.id, function=task.command)
 
