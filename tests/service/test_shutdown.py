@@ -1,4 +1,5 @@
 import http.client
+import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,5 +65,18 @@ def test_a_long_poll_is_answered_when_the_service_is_asked_to_stop(served: Serve
     served.client.info()
     served.process.send(signal.SIGTERM)
     assert connection.getresponse().status == 200
+    connection.close()
+    assert served.process.ends() == -signal.SIGTERM
+
+
+@pytest.mark.parametrize("served", ["1"], indirect=True)
+def test_a_request_that_takes_longer_than_the_service_waits_is_told_to_come_again(served: Served) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", httpx.URL(served.url).port, timeout=PATIENCE)
+    connection.request("GET", "/endless")
+    served.client.info()
+    served.process.send(signal.SIGTERM)
+    answer = connection.getresponse()
+    assert (answer.status, answer.getheader("Retry-After")) == (503, "1")
+    assert json.loads(answer.read())["code"] == "service-stopping"
     connection.close()
     assert served.process.ends() == -signal.SIGTERM

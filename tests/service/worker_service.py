@@ -1,5 +1,6 @@
 """A service whose jobs run elsewhere: `python -m tests.service.worker_service PORT` answers, `chapkit worker` works."""
 
+import asyncio
 import os
 import sys
 import time
@@ -55,6 +56,11 @@ router = APIRouter()
 async def submit(handler: str, scope: RequestScope, seconds: float = 0, queue: str = "default") -> JobRecord:
     spec = JobSpec(handler=f"test.{handler}", payload={"seconds": seconds}, queue=queue)
     return await scope.get(JobService).submit(spec, scope)
+
+
+@router.get("/endless")
+async def endless() -> None:
+    await asyncio.Event().wait()
 
 
 def service(url: str, grace: float = GRACE, **jobs: Any) -> FastAPI:

@@ -14,10 +14,11 @@ from chapkit.api.info import ServiceInfo
 from chapkit.core.database import Database
 from chapkit.core.errors import ConfigurationError
 from chapkit.core.services import Services
+from chapkit.core.stop_signals import on_stop_signal
 from chapkit.core.workers import Supervisor
 from chapkit.ops.database import OwnTables
 from chapkit.web.body_limit import BodyLimitMiddleware
-from chapkit.web.crash import CrashMiddleware
+from chapkit.web.crash import IS_STOPPING, CrashMiddleware
 from chapkit.web.feature import Feature, HealthChecks, SystemSections
 from chapkit.web.head import HeadMiddleware
 from chapkit.web.mounting import mount_routes
@@ -150,7 +151,9 @@ def _lifespan(plan: Plan, features: Sequence[Feature]) -> Callable[[FastAPI], An
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         services: Services = app.state.services
+        setattr(app.state, IS_STOPPING, False)
         async with AsyncExitStack() as stack:
+            stack.enter_context(on_stop_signal(lambda: setattr(app.state, IS_STOPPING, True)))
             for feature in features:
                 await stack.enter_async_context(feature.lifespan(services))
             app.state.database = services.find(Database)

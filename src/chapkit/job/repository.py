@@ -3,14 +3,17 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, func, select
+from sqlalchemy import ColumnElement, Text, and_, bindparam, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chapkit.core.ids import ULID
+from chapkit.core.quick import Prepared
 from chapkit.job.rows import ATTEMPTS, EVENTS, JOBS, WIRE, Row
 from chapkit.job.schemas import JobStatus
 
 MAX_EVENTS = 1000
+_FIND = Prepared(select(*WIRE).where(JOBS.c.id == bindparam("job_id", type_=Text)))
+_NAMES = tuple(str(column.key) for column in WIRE)
 
 
 class JobRepository:
@@ -21,7 +24,8 @@ class JobRepository:
 
     async def find(self, job_id: ULID) -> Row | None:
         """Return the job, or `None`."""
-        return await self._first(JOBS.c.id == job_id)
+        rows = await _FIND.fetch(self.session, job_id=job_id)
+        return dict(zip(_NAMES, rows[0], strict=True)) if rows else None
 
     async def find_by_key(self, key: str) -> Row | None:
         """Return the job that was submitted under this key, with its `fingerprint`."""

@@ -1,10 +1,16 @@
 """The last resort: an error that nobody foresaw becomes one log entry and one problem."""
 
+import asyncio
+
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from chapkit.core.errors import UnavailableError
 from chapkit.core.logging import describe_error, get_logger
-from chapkit.web.problems import problem
+from chapkit.web.problems import problem, problem_of
+
+IS_STOPPING = "is_stopping"
+"""Member of the application's state: whether the process was asked to stop."""
 
 
 class CrashMiddleware:
@@ -27,6 +33,12 @@ class CrashMiddleware:
 
         try:
             await self.app(scope, receive, send_and_look)
+        except asyncio.CancelledError:
+            # The server is about to end and waits no longer for those who still work.
+            if not started and getattr(scope["app"].state, IS_STOPPING, False):
+                stopping = UnavailableError("The service stops; try again", code="service-stopping")
+                await problem_of(stopping, Request(scope))(scope, receive, send)
+            raise
         except Exception as error:
             if started:
                 raise
