@@ -34,7 +34,7 @@ def describe_error(error: BaseException) -> dict[str, Any]:
     if structlog.is_configured():
         return {"exc_info": error}
     # What structlog does by default shows the values of local variables and takes seconds.
-    return {"stack": "".join(traceback.format_exception(error))}
+    return {"stack": _printable("".join(traceback.format_exception(error)))}
 
 
 def add_request_context(**values: Any) -> None:
@@ -93,7 +93,15 @@ def _common_processors() -> list[Processor]:
 def _renderer(as_json: bool) -> Processor:
     if as_json:
         return structlog.processors.JSONRenderer()
-    return structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback)
+    plain = structlog.dev.plain_traceback
+    render = structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), exception_formatter=plain)
+    return lambda logger, method, event: _printable(render(logger, method, event))
+
+
+def _printable(text: str) -> str:
+    """Return the text with what standard output cannot show escaped."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _name_logger(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from chapkit.core.error_text import name_and_text
 from chapkit.core.errors import ChapkitError
 from chapkit.core.ids import ULID
 from chapkit.job.claims import Claim, Usage, storable
@@ -134,5 +135,4 @@ def _trace(error: BaseException) -> str:
 
 def describe(error: BaseException) -> str:
     """Return kind and message of an error, all of its lines."""
-    message = storable(str(error))
-    return (f"{type(error).__name__}: {message}" if message else type(error).__name__)[:_MAX_ERROR_LENGTH]
+    return storable(name_and_text(error))[:_MAX_ERROR_LENGTH]

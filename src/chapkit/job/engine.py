@@ -174,8 +174,8 @@ class JobEngine:
         del self._runs[fence], self._tasks[fence]
         if not task.cancelled() and (error := task.exception()) is not None:
             get_logger("chapkit.job").error("job.recording_failed", job_id=fence.job_id, error=describe(error))
-            # Still held by this process, but nobody works on it.
-            self._runtime.dispatcher.look()
+            # Still held by this process, but nobody works on it. What failed at once may fail again.
+            asyncio.get_running_loop().call_later(_PAUSE_AFTER_ERROR, self._runtime.dispatcher.look)
         self._runtime.dispatcher.wake()
 
     def _cancel(self, job_ids: Collection[ULID]) -> None:

@@ -1,5 +1,6 @@
 """What can go wrong with jobs."""
 
+from chapkit.core.error_text import name_and_text
 from chapkit.core.errors import ChapkitError, ConflictError, NotFoundError
 from chapkit.core.ids import ULID
 
@@ -45,8 +46,7 @@ class ProcessExitError(ChapkitError):
     """The function tried to end the process."""
 
     def __init__(self, error: BaseException) -> None:
-        text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        super().__init__(f"The function tried to end the process: {text}", code="job-exited")
+        super().__init__(f"The function tried to end the process: {name_and_text(error)}", code="job-exited")
 
 
 class JobTimeoutError(ChapkitError, TimeoutError):

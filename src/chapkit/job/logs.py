@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, cast
 
+from chapkit.core.error_text import name_and_text
 from chapkit.core.logging import LOG_SINK
 from chapkit.job.current import RunningJob
 
@@ -118,7 +119,7 @@ def _error_of(exc_info: Any) -> str | None:
         error = exc_info
     if error is True:
         error = sys.exception()
-    return f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else None
+    return name_and_text(error) if isinstance(error, BaseException) else None
 
 
 def _values_of(record: logging.LogRecord) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from chapkit.core.clock import to_text
 from chapkit.core.database_errors import translate
+from chapkit.core.error_text import name_and_text
 from chapkit.core.errors import ChapkitError, StorageFullError, UnavailableError
 from chapkit.core.ids import ULID
 from chapkit.core.logging import get_logger
@@ -152,4 +153,4 @@ def _reason(error: Exception, schedule: Schedule) -> str:
     get_logger("chapkit.scheduler").error(
         "schedule.target_failed", schedule_id=schedule.id, target=schedule.target, exc_info=error
     )
-    return f"{type(error).__name__}: {error}"[:_MOST_SAID]
+    return name_and_text(error)[:_MOST_SAID]

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
+from chapkit.core.error_text import name_and_text
 from chapkit.core.errors import ConfigurationError
 
 KeyFunction: TypeAlias = Callable[[Mapping[str, Any]], Any]
@@ -83,7 +84,7 @@ class Cache:
             chosen = from_json(to_json([function, version, self._chosen(parameters)]))
         except (ArithmeticError, LookupError, TypeError, ValueError, PydanticSerializationError) as error:
             raise ConfigurationError(
-                f"The cache key of {function} could not be made: {type(error).__name__}: {error}; "
+                f"The cache key of {function} could not be made: {name_and_text(error)}; "
                 "its function gets the parameters as one mapping and returns what JSON can carry",
                 code="cache-key-failed",
                 function=function,

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias, cast
 
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
+from chapkit.core.error_text import text_of
 from chapkit.core.errors import UnprocessableError
 from chapkit.task.errors import ValueNotSerializableError
 
@@ -90,7 +91,7 @@ class JsonValues:
         except ValueNotSerializableError:
             raise
         except (PydanticSerializationError, ValueError) as error:
-            raise ValueNotSerializableError(kind, path, str(error)[:200]) from error
+            raise ValueNotSerializableError(kind, path, text_of(error)[:200]) from error
         return self.write(plain, path, depth)
 
     def _key(self, key: Any, path: str) -> str:

@@ -11,6 +11,7 @@ from pydantic.errors import PydanticUserError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, SchemaError, to_json
 
+from chapkit.core.error_text import text_of
 from chapkit.core.errors import ConfigurationError
 from chapkit.task import parameter_errors
 from chapkit.task.errors import TaskParametersError, ValueNotSerializableError, full_name
@@ -154,7 +155,7 @@ class Parameters:
             return create_model(name, __config__=_CONFIG, **fields)
         except _NO_MODEL as error:
             broken = next(each for each, definition in fields.items() if not _is_possible(definition))
-            raise self._unreadable(self._fields[broken], str(error).partition("\n")[0]) from error
+            raise self._unreadable(self._fields[broken], text_of(error).partition("\n")[0]) from error
 
     def _checked(self, values: Mapping[str, Any] | None, at: str, complete: bool) -> tuple[dict[str, Any], BaseModel]:
         plain: dict[str, Any] = self._serializers.to_json(values or {}, at)

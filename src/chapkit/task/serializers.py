@@ -13,6 +13,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from typing_extensions import TypedDict
 
+from chapkit.core.error_text import name_and_text
 from chapkit.core.errors import ChapkitError, ConfigurationError
 from chapkit.task.errors import full_name
 from chapkit.task.foreign_values import foreign_reader, foreign_writer
@@ -49,7 +50,7 @@ class Serializer:
             raise
         except Exception as error:
             # Whatever it is: the JSON is not one of this type.
-            text = error.detail if isinstance(error, ChapkitError) else f"{type(error).__name__}: {error}"
+            text = error.detail if isinstance(error, ChapkitError) else name_and_text(error)
             raise PydanticCustomError(
                 "not_deserializable",
                 "Input should be {name}: {text}",

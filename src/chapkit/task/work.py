@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from chapkit.core.error_text import text_of
 from chapkit.core.errors import InvalidULIDError
 from chapkit.core.ids import ULID
 from chapkit.core.services import Scope
@@ -76,7 +77,7 @@ async def describe_work(scope: Scope, payload: Mapping[str, Any]) -> TaskWork:
 
 def describe_error(error: BaseException) -> dict[str, Any]:
     """Return what the artifact says of a failure."""
-    return {"type": type(error).__name__, "message": storable(str(error)), "traceback": describe_failure(error)}
+    return {"type": type(error).__name__, "message": storable(text_of(error)), "traceback": describe_failure(error)}
 
 
 def _work_of(task: StoredTask, given: Mapping[str, Any] | None) -> TaskWork:

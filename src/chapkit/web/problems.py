@@ -1,5 +1,6 @@
 """Every error as a problem of RFC 9457; the one table from kinds to HTTP statuses."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError as PydanticValidationError
-from pydantic_core import to_json
+from pydantic_core import PydanticSerializationError, to_json
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -92,7 +93,15 @@ def problem(
     }
     body.update({name: value for name, value in (members or {}).items() if name not in body})
     present = {name: value for name, value in body.items() if value is not None}
-    return Response(to_json(present, fallback=str), body["status"], headers, MEDIA_TYPE)
+    return Response(_write(present), body["status"], headers, MEDIA_TYPE)
+
+
+def _write(body: dict[str, Any]) -> bytes:
+    try:
+        return to_json(body, fallback=str)
+    except (PydanticSerializationError, UnicodeEncodeError):
+        # It repeats a text of the client that is no Unicode; escaped, it can be sent.
+        return json.dumps(body, default=str).encode()
 
 
 def problem_of(error: ChapkitError, request: Request | None = None) -> Response:
@@ -183,6 +192,13 @@ def _allowed(request: Request) -> str:
     return ", ".join(["HEAD", *methods] if "GET" in methods else methods)
 
 
+async def _on_unencodable(request: Request, error: ValueError) -> Response:
+    if "surrogates not allowed" not in str(error):
+        raise error
+    detail = "A text of the request holds half of a surrogate pair, which is no character; send whole characters"
+    return problem(request, "unprocessable", detail, code="text-not-unicode")
+
+
 async def _on_database_error(request: Request, error: SQLAlchemyError) -> Response:
     return await _on_chapkit_error(request, translate(error))
 
@@ -195,6 +211,8 @@ def add_error_handlers(app: FastAPI) -> None:
         PydanticValidationError: _on_pydantic_validation,
         HTTPException: _on_http_exception,
         SQLAlchemyError: _on_database_error,
+        UnicodeEncodeError: _on_unencodable,
+        PydanticSerializationError: _on_unencodable,
     }
     for kind, handler in handlers.items():
         typed: ExceptionHandler = handler

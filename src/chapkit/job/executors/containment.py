@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from chapkit.core.error_text import text_of
 from chapkit.job.errors import ProcessExitError
 
 T = TypeVar("T")
@@ -14,7 +15,7 @@ def contained(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
     try:
         return function(*args, **kwargs)
     except StopIteration as error:
-        raise RuntimeError(f"The function raised StopIteration: {error}") from error
+        raise RuntimeError(f"The function raised StopIteration: {text_of(error)}") from error
     except Exception:
         raise
     except BaseException as error:

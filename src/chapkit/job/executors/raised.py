@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from chapkit.core.error_text import text_of
 from chapkit.core.errors import ChapkitError
 
 _HERE = str(Path(__file__).parent)
@@ -46,7 +47,7 @@ class Raised:
         """Return the exception in a form that always travels."""
         return cls(
             f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins."),
-            _text_of(error),
+            text_of(error),
             user_traceback(error),
             _pickled(error),
         )
@@ -82,13 +83,6 @@ def _chain(report: traceback.TracebackException) -> Iterator[traceback.Traceback
     while found is not None:
         yield found
         found = found.__cause__ or found.__context__
-
-
-def _text_of(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception as problem:
-        return f"(its text cannot be made: {type(problem).__name__})"
 
 
 def _pickled(error: BaseException) -> bytes | None:
