@@ -100,6 +100,23 @@ async def test_a_repeated_request_is_not_kept_in_memory() -> None:
         assert len(services.get(ParsedRequests)) == 0
 
 
+async def test_a_refused_key_is_shown_as_it_was_sent_and_an_empty_one_is_none() -> None:
+    app = service(counts_rows)
+    async with serving(app) as client:
+        calls = MLCalls(client)
+        body = {"config_id": await calls.config(), "data": TRAINING}
+        for key, status in (("a", 409), ("", 202)):
+            first, other = [
+                await client.post("/api/v1/ml/$train", json=sent, headers={"Idempotency-Key": key})
+                for sent in (body, {**body, "run_info": {}})
+            ]
+            assert (first.status_code, other.status_code) == (202, status), other.text
+            assert status == 202 or other.json()["found"] == "a"
+        paths = (await client.get("/openapi.json")).json()["paths"]
+        for step in ("train", "predict"):
+            assert "429" in paths[f"/api/v1/ml/${step}"]["post"]["responses"]
+
+
 async def test_two_services_in_one_process_share_nothing() -> None:
     def doubles(config: Any, data: DataFrame) -> int:
         return 2 * len(data)

@@ -142,11 +142,77 @@ def test_a_function_with_other_parameters_is_refused_when_it_is_decorated(
     assert "tests-wrong" not in TaskRegistry.list_all("ml_train")
 
 
-def test_a_runner_needs_both_functions() -> None:
+@pytest.mark.parametrize(
+    ("type", "function", "missing", "decorator"),
+    [("ml_train", mean, "predicts", "@predict"), ("ml_predict", constant, "trains", "@train")],
+)
+def test_a_runner_with_one_half_says_which_one_is_missing(
+    type: str, function: Callable[..., Any], missing: str, decorator: str
+) -> None:
     registry = Registry()
-    registry.register_function("half", mean, type="ml_train")
-    with pytest.raises(TaskFunctionUnknownError, match="half"):
-        FunctionalModelRunner.from_registry("half", registry)
+    registry.register_function("lonely", function, type=type)
+    with pytest.raises(TaskFunctionUnknownError) as caught:
+        FunctionalModelRunner.from_registry("lonely", registry)
+    assert caught.value.code == "task-function-unknown"
+    assert f"no function that {missing}" in caught.value.detail
+    assert f'{decorator}("lonely")' in caught.value.detail
+    assert f"{function.__module__}.{function.__qualname__}" in caught.value.detail
+
+
+def test_a_runner_that_is_not_registered_at_all_is_answered_with_the_nearest() -> None:
+    registry = Registry()
+    registry.register_function("climate/mean", mean, type="ml_train")
+    registry.register_function("climate/mean", constant, type="ml_predict")
+    with pytest.raises(TaskFunctionUnknownError) as caught:
+        FunctionalModelRunner.from_registry("climate/maen", registry)
+    assert "did you mean 'climate/mean'?" in str(caught.value)
+    assert '@train("climate/maen") and @predict("climate/maen")' in str(caught.value)
+
+
+def test_two_runners_of_one_name_are_refused() -> None:
+    builder = ServiceBuilder(info=INFO).with_ml(FunctionalModelRunner(mean, constant), name="a")
+    with pytest.raises(ConfigurationError, match=r"'a'.*another name") as refused:
+        builder.with_ml(FunctionalModelRunner(largest, constant), name="a")
+    assert refused.value.code == "runner-duplicate"
+
+
+def test_a_second_runner_without_a_name_is_refused() -> None:
+    builder = ServiceBuilder(info=INFO).with_ml(FunctionalModelRunner(mean, constant))
+    with pytest.raises(ConfigurationError, match=r"without a name.*with_ml\(\.\.\., name=") as refused:
+        builder.with_ml(FunctionalModelRunner(largest, constant))
+    assert refused.value.code == "runner-duplicate"
+
+
+async def test_the_same_runner_may_be_named_again_with_other_options() -> None:
+    runner = FunctionalModelRunner(mean, constant)
+    builder = MLServiceBuilder(
+        info=INFO,
+        config_schema=BaseConfig,
+        hierarchy=ArtifactHierarchy("two"),
+        runner=runner,
+        include_logging=False,
+    )
+    app = builder.with_ml(runner, timeout=5.0).with_ml(FunctionalModelRunner(mean, constant), timeout=9.0).build()
+    assert app.state.services.get(JobHandlers).get("ml.train").timeout == 9.0
+
+
+@pytest.mark.parametrize("name", ["", "a b/é", "$train", ".", "-a", "x" * 65, "a\n", 3])
+def test_a_name_that_no_path_can_hold_is_refused(name: Any) -> None:
+    with pytest.raises(ConfigurationError, match="1 to 64 characters") as refused:
+        ServiceBuilder(info=INFO).with_ml(FunctionalModelRunner(mean, constant), name=name)
+    assert refused.value.code == "runner-name-invalid"
+
+
+@pytest.mark.parametrize("name", ["a", "0", "Ewars-2.1_b", "x" * 64])
+def test_letters_digits_dots_dashes_and_underscores_are_a_name(name: str) -> None:
+    ServiceBuilder(info=INFO).with_ml(FunctionalModelRunner(mean, constant), name=name)
+
+
+@pytest.mark.parametrize(("decorator", "type"), [(train, "ml_predict"), (predict, "task")])
+def test_a_decorator_says_itself_what_its_function_is_for(decorator: Callable[..., Any], type: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"leave out type='{type}'") as refused:
+        decorator("tests-typed", type=type)
+    assert (refused.value.code, refused.value.extensions["field"]) == ("task-options-invalid", "type")
 
 
 def test_configurations_that_are_not_there_are_named() -> None:

@@ -1,4 +1,5 @@
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -190,6 +191,78 @@ async def test_wrong_schedules_are_refused_with_a_problem(database_url: str) -> 
         assert [item["state"] for item in several.json()["items"]] == ["active", "active"]
 
 
+@pytest.mark.parametrize(
+    ("members", "field", "says"),
+    [
+        ({"jittter": 5}, "jittter", "There is no such member; did you mean 'jitter'?"),
+        ({"zzz": 5}, "zzz", "There is no such member"),
+        ({"trigger": {"type": "interval", "evry": 60}}, "trigger.interval.evry", "did you mean 'every'?"),
+        ({"grace": 0}, "grace", "greater than or equal to 1"),
+        ({"jitter": True}, "jitter", "not true or false"),
+    ],
+)
+async def test_a_member_that_is_wrong_is_refused_by_its_name(
+    tmp_path: Path, members: dict[str, Any], field: str, says: str
+) -> None:
+    service = Service(f"sqlite+aiosqlite:///{tmp_path}/service.db")
+    async with serving(service.app) as client:
+        answer = await client.post(PATH, json=body(**members))
+        problem = answer.json()
+        assert (answer.status_code, problem["code"]) == (422, "request-invalid")
+        assert says in {item["field"]: item["msg"] for item in problem["errors"]}[field]
+        refused = await client.post(f"{PATH}/$bulk", json=[body(**members)])
+        assert refused.status_code == 422
+        assert field in [item["field"] for item in refused.json()["errors"][0]["errors"]]
+
+
+async def test_an_unknown_member_hides_no_other_error(tmp_path: Path) -> None:
+    service = Service(f"sqlite+aiosqlite:///{tmp_path}/service.db")
+    async with serving(service.app) as client:
+        wrong = body(jittter=5, id="nonsense", grace=-1, name="")
+        problem = (await client.post(PATH, json=wrong)).json()
+        found = {item["field"]: item["type"] for item in problem["errors"]}
+        assert found == {
+            "jittter": "extra_forbidden",
+            "id": "ulid_format",
+            "grace": "greater_than_equal",
+            "name": "string_too_short",
+        }
+        schedule = await created(client)
+        changed = await client.patch(f"{PATH}/{schedule['id']}", json={"jittter": 5})
+        assert (changed.status_code, changed.json()["errors"][0]["field"]) == (422, "jittter")
+
+
+@pytest.mark.parametrize("every", [True, False])
+async def test_a_truth_value_is_no_interval(tmp_path: Path, every: bool) -> None:
+    service = Service(f"sqlite+aiosqlite:///{tmp_path}/service.db")
+    async with serving(service.app) as client:
+        trigger = {"type": "interval", "every": every}
+        for path, content in ((PATH, body(trigger=trigger)), (f"{PATH}/$preview", {"trigger": trigger})):
+            answer = await client.post(path, json=content)
+            assert (answer.status_code, answer.json()["code"]) == (422, "interval-invalid")
+            assert answer.json()["field"] == "every"
+
+
+@pytest.mark.parametrize("member", ["start_at", "end_at"])
+async def test_a_limit_without_its_offset_is_refused_by_the_name_that_was_sent(tmp_path: Path, member: str) -> None:
+    service = Service(f"sqlite+aiosqlite:///{tmp_path}/service.db")
+    async with serving(service.app) as client:
+        limit = {member: "2031-01-01T00:00:00"}
+        preview = {"trigger": EVERY_MINUTE, **limit}
+        for path, content in ((PATH, body(**limit)), (f"{PATH}/$preview", preview)):
+            problem = (await client.post(path, json=content)).json()
+            assert (problem["code"], problem["field"]) == ("schedule-time-naive", member)
+
+
+async def test_arguments_that_a_handler_does_not_take_are_refused_by_name(tmp_path: Path) -> None:
+    service = Service(f"sqlite+aiosqlite:///{tmp_path}/service.db")
+    async with serving(service.app) as client:
+        answer = await client.post(PATH, json=body(arguments={"handler": "note", "paylod": {}}))
+        assert (answer.status_code, answer.json()["code"]) == (422, "target-arguments-invalid")
+        assert answer.json()["field"] == "arguments.paylod"
+        assert "did you mean 'payload'?" in answer.json()["detail"]
+
+
 async def test_pause_and_resume(database_url: str) -> None:
     service = Service(database_url)
     async with serving(service.app) as client:
@@ -233,6 +306,36 @@ async def test_run_now_answers_with_a_job_and_moves_nothing(database_url: str) -
         assert (await client.get(path)).json()["next_run_at"] == schedule["next_run_at"]
         (run,) = (await client.get(f"{path}/$runs")).json()
         assert (run["job_id"], run["source"]) == (job_id, "manual")
+
+
+async def test_a_key_of_run_now_belongs_to_one_body(database_url: str) -> None:
+    service = Service(database_url)
+    async with serving(service.app) as client:
+        path = f"{PATH}/{(await created(client))['id']}/$run-now"
+        first, again, other, bare = [
+            await client.post(path, headers={"Idempotency-Key": "k1"}, json=sent)
+            for sent in ({"a": 1}, {"a": 1}, {"a": 2}, None)
+        ]
+        assert (first.status_code, again.json()["job_id"]) == (202, first.json()["job_id"])
+        for refused in (other, bare):
+            problem = refused.json()
+            assert (refused.status_code, problem["code"], problem["found"]) == (409, "idempotency-key-reused", "k1")
+        jobs = {(await client.post(path, headers={"Idempotency-Key": ""})).json()["job_id"] for _ in range(2)}
+        assert len(jobs) == 2
+
+
+async def test_runs_are_not_looked_for_behind_what_a_database_counts(database_url: str) -> None:
+    service = Service(database_url)
+    async with serving(service.app) as client:
+        path = f"{PATH}/{(await created(client))['id']}/$runs"
+        assert (await client.get(path, params={"page": 10**17, "size": 1000})).status_code == 422
+
+
+async def test_a_full_queue_is_among_the_documented_answers(database_url: str) -> None:
+    service = Service(database_url)
+    async with serving(service.app) as client:
+        paths = (await client.get("/openapi.json")).json()["paths"]
+        assert "429" in paths[PATH + "/{entity_id}/$run-now"]["post"]["responses"]
 
 
 async def test_backfill(database_url: str) -> None:

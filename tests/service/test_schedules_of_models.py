@@ -36,6 +36,7 @@ def service(url: str) -> Any:
             database_url=url,
             include_logging=False,
         )
+        .with_ml(FunctionalModelRunner(on_train=train, on_predict=predict), name="mean")
         .with_schedules()
         .build()
     )
@@ -87,3 +88,46 @@ async def test_a_training_of_a_configuration_that_is_not_there_is_refused(tmp_pa
         body = {"name": "x", "target": "ml.train", "arguments": arguments, "trigger": trigger}
         answer = await client.post("/api/v1/schedules", json=body)
         assert (answer.status_code, answer.json()["code"]) == (404, "config-unknown")
+
+
+@pytest.mark.parametrize(
+    ("target", "more", "field", "says"),
+    [
+        ("ml.train", {"runner": "mean"}, "arguments.runner", "the runner 'mean' is the target 'ml.train:mean'"),
+        ("ml.train", {"runner": "gone"}, "arguments.runner", "a target of its own: 'ml.train', 'ml.train:mean'"),
+        ("ml.train", {"runner": ["mean"]}, "arguments.runner", "a target of its own: 'ml.train', 'ml.train:mean'"),
+        ("ml.train:mean", {"runinfo": {}}, "arguments.runinfo", "did you mean 'run_info'?"),
+        ("ml.train", {"zzz": 1}, "arguments.zzz", "zzz: There is no such member"),
+        ("ml.predict", {"runner": "mean"}, "arguments.runner", "the target 'ml.predict:mean'"),
+        ("ml.predict", {"modelartifact_id": "x"}, "arguments.modelartifact_id", "did you mean 'model_artifact_id'?"),
+    ],
+)
+async def test_arguments_that_a_target_does_not_know_are_refused_by_name(
+    tmp_path: Path, target: str, more: dict[str, Any], field: str, says: str
+) -> None:
+    async with serving(service(f"sqlite+aiosqlite:///{tmp_path}/service.db")) as client:
+        config = (await client.post("/api/v1/configs", json={"name": "c", "data": {}})).json()
+        frame = {"columns": ["cases"], "data": [[1]]}
+        arguments = {"config_id": config["id"], "data": frame}
+        if target == "ml.predict":
+            arguments = {"artifact_id": config["id"], "future": frame}
+        body = {"name": "x", "target": target, "arguments": {**arguments, **more}}
+        answer = await client.post("/api/v1/schedules", json={**body, "trigger": {"type": "interval", "every": "1d"}})
+        problem = answer.json()
+        assert (answer.status_code, problem["code"], problem["field"]) == (422, "target-arguments-invalid", field)
+        assert [item["field"] for item in problem["errors"]] == [field]
+        assert says in problem["detail"]
+
+
+async def test_another_runner_is_scheduled_by_its_target(database_url: str) -> None:
+    async with serving(service(database_url)) as client:
+        config = (await client.post("/api/v1/configs", json={"name": "c", "data": {}})).json()
+        arguments = {"config_id": config["id"], "data": {"columns": ["cases"], "data": [[1]]}}
+        body = {"name": "x", "target": "ml.train:mean", "arguments": arguments}
+        made = await client.post("/api/v1/schedules", json={**body, "trigger": {"type": "interval", "every": "1d"}})
+        assert made.status_code == 201, made.text
+        now = (await client.post(f"/api/v1/schedules/{made.json()['id']}/$run-now")).json()
+        job = (await client.get(f"/api/v1/jobs/{now['job_id']}", params={"wait": 20})).json()
+        assert (job["status"], job["kind"]) == ("completed", "train"), job
+        model = (await client.get(f"/api/v1/artifacts/{job['artifact_id']}")).json()
+        assert model["data"]["metadata"]["runner"] == "mean"

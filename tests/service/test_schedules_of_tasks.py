@@ -91,7 +91,7 @@ async def test_once_and_cron_as_the_first_design_has_them(database_url: str) -> 
     service = Service(database_url)
     async with service.serving() as (client, task):
         once = await scheduled(
-            client, task, schedule_type="once", run_at=SOON, interval_seconds=5, parameters={"name": "Grace"}
+            client, task, schedule_type="once", run_at=SOON, interval_seconds=None, parameters={"name": "Grace"}
         )
         assert (once["run_at"], once["interval_seconds"]) == (SOON, None)
         cron = await scheduled(
@@ -126,6 +126,82 @@ async def test_what_could_never_run_is_refused(tmp_path: Any, body: dict[str, An
         answer = await client.post(f"{task}/$schedule", json=body)
         assert (answer.status_code, answer.json()["code"]) == (422, code)
         assert (await client.get(f"{task}/$schedules")).json() == []
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "field"),
+    [
+        ({"schedule_type": "once", "run_at": "2031-01-01T13:00:00"}, "schedule-time-naive", "run_at"),
+        ({"schedule_type": "once", "run_at": "0001-01-01T13:00:00Z"}, "schedule-time-out-of-range", "run_at"),
+        ({"schedule_type": "once", "run_at": "2029-01-01T13:00:00Z"}, "schedule-in-the-past", "run_at"),
+        ({"schedule_type": "interval", "interval_seconds": 0.1}, "interval-invalid", "interval_seconds"),
+        ({"schedule_type": "interval", "interval_seconds": True}, "interval-invalid", "interval_seconds"),
+        ({"schedule_type": "cron", "cron_expression": "* * *"}, "cron-invalid", "cron_expression"),
+        ({"schedule_type": "cron", "cron_expression": "61 * * * *"}, "cron-invalid", "minute"),
+        ({"schedule_type": "cron", "cron_expression": "0 0 30 2 *"}, "schedule-never-fires", "cron_expression"),
+        (
+            {"schedule_type": "interval", "interval_seconds": 60, "end_at": "2031-01-01T13:00:00"},
+            "schedule-time-naive",
+            "end_at",
+        ),
+    ],
+)
+async def test_a_refusal_names_the_member_that_was_sent(
+    tmp_path: Any, body: dict[str, Any], code: str, field: str
+) -> None:
+    service = Service(f"sqlite+aiosqlite:///{tmp_path}/service.db")
+    async with service.serving() as (client, task):
+        problem = (await client.post(f"{task}/$schedule", json=body)).json()
+        assert (problem["status"], problem["code"], problem["field"]) == (422, code, field)
+        if code.startswith("schedule-time"):
+            assert problem["detail"].startswith(f"{field} is ")
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "says"),
+    [
+        (
+            {"schedule_type": "once", "run_at": SOON, "cron_expression": "0 6 * * *"},
+            "cron_expression",
+            "belongs to schedule_type='cron', and this one is 'once'; leave it out",
+        ),
+        ({"schedule_type": "interval", "interval_seconds": 60, "run_at": SOON}, "run_at", "schedule_type='once'"),
+        (
+            {"schedule_type": "cron", "cron_expression": "@daily", "interval_seconds": 60},
+            "interval_seconds",
+            "schedule_type='interval'",
+        ),
+        (
+            {"schedule_type": "interval", "interval_seconds": 60, "timezone": "Africa/Kigali"},
+            "timezone",
+            "schedule_type='cron'",
+        ),
+        (
+            {"schedule_type": "interval", "interval_seconds": 60, "overlaap": "skip"},
+            "overlaap",
+            "did you mean 'overlap'?",
+        ),
+        ({"schedule_type": "interval", "interval_seconds": 60, "grace": 0}, "grace", "greater than or equal to 1"),
+        ({"schedule_type": "interval", "interval_seconds": 60, "grace": True}, "grace", "not true or false"),
+    ],
+)
+async def test_what_does_not_belong_to_the_type_is_refused_by_its_name(
+    tmp_path: Any, body: dict[str, Any], field: str, says: str
+) -> None:
+    service = Service(f"sqlite+aiosqlite:///{tmp_path}/service.db")
+    async with service.serving() as (client, task):
+        problem = (await client.post(f"{task}/$schedule", json=body)).json()
+        assert (problem["status"], problem["code"]) == (422, "request-invalid")
+        assert [item["field"] for item in problem["errors"]] == [field]
+        assert says in problem["detail"]
+
+
+async def test_what_says_nothing_may_stand_beside_any_type(tmp_path: Any) -> None:
+    service = Service(f"sqlite+aiosqlite:///{tmp_path}/service.db")
+    async with service.serving() as (client, task):
+        empty = {"run_at": None, "cron_expression": None, "timezone": "UTC", "name": None, "start_at": None}
+        made = await scheduled(client, task, schedule_type="interval", interval_seconds=60, **empty)
+        assert (made["interval_seconds"], made["name"]) == (60.0, "greet")
 
 
 async def test_a_schedule_is_paused_and_removed_by_its_task_only(database_url: str) -> None:
@@ -171,6 +247,19 @@ async def test_a_task_with_schedules_goes_only_with_them(database_url: str) -> N
         refused = await client.delete(task, params={"cascade": "false"})
         assert refused.status_code == 409
         assert (await client.delete(task, params={"cascade": "true"})).status_code == 204
+        assert (await client.get("/api/v1/schedules")).json() == []
+
+
+async def test_many_tasks_with_schedules_go_only_with_them(database_url: str) -> None:
+    service = Service(database_url)
+    async with service.serving() as (client, task):
+        await scheduled(client, task)
+        ids = {"id": task.rpartition("/")[2]}
+        for more in ({}, {"cascade": "false"}):
+            refused = await client.delete("/api/v1/tasks/$bulk", params={**ids, **more})
+            assert (refused.status_code, refused.json()["errors"][0]["code"]) == (409, "task-has-schedules")
+        gone = await client.delete("/api/v1/tasks/$bulk", params={**ids, "cascade": "true"})
+        assert (gone.status_code, gone.json()["succeeded"]) == (200, 1)
         assert (await client.get("/api/v1/schedules")).json() == []
 
 
@@ -263,6 +352,23 @@ async def test_permissions_of_schedules_hold_for_those_of_tasks(tmp_path: Any) -
             assert answer.status_code == 404, path
 
 
+async def test_tasks_that_nobody_may_run_get_no_schedules(tmp_path: Any) -> None:
+    service = Service(f"sqlite+aiosqlite:///{tmp_path}/service.db")
+    builder = service.builder(f"sqlite+aiosqlite:///{tmp_path}/service.db")
+    service.app = builder.with_tasks(registry=Registry(), allow_shell=True, allow_execute=False).build()
+    async with serving(service.app) as client:
+        task_id = (await client.post("/api/v1/tasks", json={"command": "true"})).json()["id"]
+        body = {"schedule_type": "interval", "interval_seconds": 60}
+        refused = await client.post(f"/api/v1/tasks/{task_id}/$schedule", json=body)
+        assert (refused.status_code, refused.json()["code"]) == (404, "route-unknown")
+        stored = {"name": "n", "target": "task", "arguments": {"task_id": task_id}}
+        kept = await client.post("/api/v1/schedules", json={**stored, "trigger": {"type": "interval", "every": 60}})
+        path = f"/api/v1/tasks/{task_id}/$schedules"
+        assert [each["id"] for each in (await client.get(path)).json()] == [kept.json()["id"]]
+        assert (await client.patch(f"{path}/{kept.json()['id']}", json={"enabled": False})).status_code == 200
+        assert (await client.delete(f"{path}/{kept.json()['id']}")).status_code == 204
+
+
 def build(url: str = "sqlite+aiosqlite:///:memory:") -> ServiceBuilder:
     return ServiceBuilder(info=ServiceInfo(display_name="Test"), database_url=url).with_jobs()
 
@@ -282,6 +388,40 @@ def test_a_declaration_that_leaves_something_open_is_refused(declaration: dict[s
     with pytest.raises(ConfigurationError) as raised:
         build().with_schedule(**declaration)
     assert raised.value.code == "schedule-declaration-invalid"
+
+
+@pytest.mark.parametrize(
+    ("options", "field", "says"),
+    [
+        ({"every": "1h", "overlap": "x"}, "overlap", "'allow', 'skip', 'queue' or 'replace'"),
+        ({"every": "1h", "overlaap": "skip"}, "overlaap", "did you mean 'overlap'?"),
+        ({"evry": "1h"}, "evry", "did you mean 'every'?"),
+        ({"every": "1h", "trigger": {"type": "once"}}, "trigger", "There is no such option"),
+        ({"every": "1h", "grace": 0}, "grace", "greater than or equal to 1"),
+        ({"every": "1h", "job": {"priority": "high"}}, "job.priority", "valid integer"),
+        ({"cron": 5}, "cron", "cron: Input should be a valid string"),
+        ({"at": "tomorrow"}, "at", "valid datetime"),
+        (
+            {"every": "1h", "job": {"concurrency_key": "k"}, "overlap": "queue"},
+            "",
+            "job.concurrency_key cannot be chosen with overlap='queue'",
+        ),
+    ],
+)
+def test_a_wrong_option_of_a_declaration_is_refused_by_its_name(options: dict[str, Any], field: str, says: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        build().with_schedule("a/b", **options)
+    error = raised.value
+    assert (error.code, error.extensions["field"]) == ("schedule-declaration-invalid", field)
+    assert error.detail.startswith("The schedule 'a/b' cannot be declared: ")
+    assert says in error.detail
+
+
+def test_a_wrong_option_is_told_with_the_name_of_its_schedule_and_all_that_there_are() -> None:
+    options: Any = {"name": "hourly", "every": "1h", "overlaap": "skip", "gracee": 5}
+    with pytest.raises(ConfigurationError, match="The schedule 'hourly' cannot be declared: overlaap: ") as raised:
+        build().with_schedule("a/b", **options)
+    assert {"overlap", "grace", "every", "cron", "at", "name", "tags"} <= set(raised.value.extensions["expected"])
 
 
 def test_schedules_need_jobs() -> None:

@@ -55,6 +55,19 @@ async def test_what_is_no_task_is_refused(calls: TaskCalls, body: dict[str, Any]
     assert (answer.status_code, answer.json()["code"]) == (422, "request-invalid")
 
 
+async def test_a_command_that_the_system_could_not_take_is_refused_when_it_is_saved(calls: TaskCalls) -> None:
+    task = await calls.create("true", "shell")
+    for answer in (
+        await calls.client.post(TASKS, json={"command": "echo a\0b"}),
+        await calls.client.put(f"{TASKS}/{task['id']}", json={"command": "echo a\0b"}),
+        await calls.client.patch(f"{TASKS}/{task['id']}", json={"command": "echo a\0b"}),
+    ):
+        problem = answer.json()
+        assert (answer.status_code, problem["code"]) == (422, "request-invalid")
+        assert [error["field"] for error in problem["errors"]] == ["command"]
+        assert "NUL" in problem["errors"][0]["msg"]
+
+
 async def test_a_function_that_is_not_registered_is_refused_with_the_nearest_name(calls: TaskCalls) -> None:
     answer = await calls.client.post(TASKS, json={"command": "climate/ad", "task_type": "python"})
     problem = answer.json()

@@ -234,9 +234,42 @@ async def test_the_same_key_returns_the_first_job_and_is_no_use_for_another_requ
     assert again.json()["job_id"] == first.json()["job_id"]
     other = await calls.execute(task["id"], {"parameters": {"b": 6}}, Idempotency_Key="k")
     assert (other.status_code, other.json()["code"]) == (409, "idempotency-key-reused")
+    assert other.json()["found"] == "k"
     second = await calls.create("add", parameters={"a": 1})
     elsewhere = await calls.execute(second["id"], {"parameters": {"b": 5}}, Idempotency_Key="k")
     assert elsewhere.json()["job_id"] != first.json()["job_id"]
+
+
+@pytest.mark.parametrize("key", ["", "   "])
+async def test_an_empty_key_is_no_key(calls: TaskCalls, key: str) -> None:
+    task = await calls.create("add", parameters={"a": 1})
+    jobs = {
+        (await calls.execute(task["id"], {"parameters": {"b": b}}, Idempotency_Key=key)).json()["job_id"]
+        for b in (1, 1, 2)
+    }
+    assert len(jobs) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "status"),
+    [
+        ({"queue_timeout": 5, "run_after": "9999-12-31T23:59:59Z"}, 202),
+        ({"run_after": "9999-12-31T23:59:59-05:00"}, 422),
+        ({"run_after": "0001-01-01T00:00:00+05:00"}, 422),
+        ({"concurrency_key": "a", "concurrency_limit": 10**30}, 422),
+        ({"concurrency_key": "a", "concurrency_limit": 2**31}, 422),
+        ({"concurrency_key": "a", "concurrency_limit": 2**31 - 1}, 202),
+        ({"priority": 10**30}, 422),
+    ],
+)
+async def test_options_that_no_database_takes_are_refused(
+    calls: TaskCalls, options: dict[str, Any], status: int
+) -> None:
+    task = await calls.create("add", parameters={"a": 1})
+    answer = await calls.execute(task["id"], {"job": options})
+    assert answer.status_code == status, answer.text
+    if status == 422:
+        assert answer.json()["code"] == "request-invalid"
 
 
 async def test_a_changed_task_runs_as_it_is_when_its_job_starts(held: Held) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import func, select
+from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chapkit import BaseConfig
@@ -44,6 +45,7 @@ class Tariff:
 
 registry = Registry()
 seen: list[str] = []
+kept: list[AsyncSession] = []
 
 
 @registry.register("count")
@@ -51,6 +53,19 @@ async def count(session: AsyncSession) -> int:
     session.add(Task(command="written by a function", enabled=False))
     await session.flush()
     return await session.scalar(select(func.count()).select_from(Task)) or 0
+
+
+@registry.register("use-what-was-kept")
+async def use_what_was_kept(session: AsyncSession) -> str:
+    if not kept:
+        kept.append(session)
+        await session.execute(select(func.count()).select_from(Task))
+        return "kept"
+    try:
+        await kept.pop().execute(select(func.count()).select_from(Task))
+    except InvalidRequestError as error:
+        return str(error)
+    return "used"
 
 
 @registry.register("write-and-wait")
@@ -135,6 +150,13 @@ async def test_a_session_commits_when_the_function_returns_and_not_when_it_raise
         assert (await calls.artifact(job))["content"]["error"]["type"] == "ValueError"
         stored = (await calls.client.get(TASKS, params={"enabled": False})).json()
         assert [item["command"] for item in stored] == ["written by a function"]
+
+
+async def test_a_session_cannot_be_used_when_its_run_is_over(database_url: str) -> None:
+    kept.clear()
+    async with calling(app(database_url)) as calls:
+        assert await calls.result("use-what-was-kept") == "kept"
+        assert "closed" in await calls.result("use-what-was-kept")
 
 
 @pytest.mark.parametrize("method", ["POST", "DELETE"])

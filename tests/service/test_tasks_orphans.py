@@ -48,6 +48,9 @@ async def test_a_task_without_its_function_is_disabled_and_comes_back_with_it(da
         assert [item["id"] for item in orphans] == ids[1:]
         answer = await calls.execute(ids[1])
         assert (answer.status_code, answer.json()["code"]) == (409, "task-disabled")
+        assert "register the function again" in answer.json()["detail"]
+        assert "PATCH" not in answer.json()["detail"]
+        assert "PATCH" in (await calls.execute(ids[2])).json()["detail"]
         system = (await calls.client.get("/api/v1/system")).json()
         assert (system["tasks"]["orphans"], system["tasks"]["functions"]) == (2, 1)
     async with calling(service(registry(one=one, two=two), database_url)) as calls:
@@ -141,6 +144,8 @@ async def test_a_held_job_waits_and_says_why_until_the_former_code_is_back(datab
         assert {line["event"] for line in lines if line["event"].startswith("job.")} == {"job.held"}
         assert (job["status"], job["error_code"]) == ("pending", "task-code-held")
         assert "The code of f has changed" in job["error"]
+        assert "by POST $retry" in job["error"]
+        assert "$cancel" not in job["error"]
     async with calling(service(changing(two, "hold"), database_url)) as calls:
         assert (await calls.client.get(f"/api/v1/jobs/{job_id}")).json()["error_code"] == "task-code-held"
     async with calling(service(changing(one, "hold"), database_url)) as calls:

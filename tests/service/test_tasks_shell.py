@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from chapkit.core.ids import ULID
+from chapkit.job import JobOptions, JobService, JobTargets
 from chapkit.task import Task
 from tests.service.task_calls import TASKS, TaskCalls, calling, service
 from tests.unit.job.executors.watching import is_alive
@@ -69,10 +70,26 @@ async def test_a_command_that_takes_too_long_is_killed_and_its_output_kept(calls
     task = await calls.create("echo begun; sleep 60", "shell", job={"timeout": 1})
     job = await calls.run(task["id"])
     assert (job["status"], job["error_code"]) == ("failed", "job-timed-out")
+    assert "longer than 1 s" in job["error"]
     content = (await calls.artifact(job))["content"]
     assert (content["stdout"], content["error"]["type"]) == ("begun\n", "JobTimeoutError")
     [attempt] = (await calls.client.get(f"/api/v1/jobs/{job['id']}/$attempts")).json()
     assert attempt["outcome"] == "timed-out"
+
+
+async def test_the_limit_of_a_schedule_takes_the_place_of_the_limit_of_the_task(database_url: str) -> None:
+    app = service(url=database_url, allow_shell=True)
+    async with calling(app) as calls:
+        task = await calls.create("echo begun; sleep 60", "shell", job={"timeout": 30})
+        services = app.state.services
+        async with services.scope.write() as scope:
+            spec = await services.get(JobTargets).get("task").spec(scope, {"task_id": task["id"]})
+            own = JobOptions(timeout=3).apply(spec)
+            job_id = (await services.get(JobService).submit(own, scope)).id
+        job = await calls.finished(job_id)
+        assert (job["status"], job["error_code"]) == ("failed", "job-timed-out")
+        # In a process that is very busy, the attempt is noticed to be late before its command.
+        assert "3 s" in job["error"]
 
 
 async def test_a_canceled_command_is_killed_with_what_it_has_started(calls: TaskCalls, tmp_path: Path) -> None:

@@ -40,6 +40,10 @@ class ModelCalls(FeatureCalls):
             retry: What happens after a failure; nothing, if left out.
             timeout: Seconds that one attempt may take.
             queue: Where the jobs wait, as `with_jobs(queues=...)` has it.
+
+        Raises:
+            ConfigurationError: Another runner has this name, or none as this one (`runner-duplicate`), or it is no
+                name (`runner-name-invalid`).
         """
         # Lazy: only services with a model need what follows.
         from chapkit.ml.feature import MLFeature
@@ -47,6 +51,10 @@ class ModelCalls(FeatureCalls):
 
         given = FunctionalModelRunner.from_registry(runner) if isinstance(runner, str) else runner
         feature = MLFeature(given, name, prefix=prefix, tags=tuple(tags), limits=run_limits(self.info), queue=queue)
+        present = self._features.get(feature.key)
+        # The runner of `MLServiceBuilder` gets its options by being named again.
+        if isinstance(present, MLFeature) and not present.runner.is_same(given):
+            raise _duplicate(name)
         return self.with_feature(replace(feature, retry=retry, timeout=timeout, config_name=config))
 
     def with_frame_type(
@@ -65,3 +73,12 @@ class ModelCalls(FeatureCalls):
             types = (*feature.frame_types, FrameType(kind, from_frame, to_frame))
             self.with_feature(replace(feature, frame_types=types))
         return self
+
+
+def _duplicate(name: str | None) -> ConfigurationError:
+    taken = "This service has a runner without a name" if name is None else f"This service has a runner named {name!r}"
+    return ConfigurationError(
+        f'{taken} already, and would lose it; give the further one another name: with_ml(..., name="ewars")',
+        code="runner-duplicate",
+        found=name,
+    )

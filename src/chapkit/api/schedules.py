@@ -1,9 +1,12 @@
 """The calls of the builder that bring schedules."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
+
+from pydantic import ValidationError
 
 from chapkit.api.calls import FeatureCalls, permissions_of
 from chapkit.core.errors import ConfigurationError
@@ -13,6 +16,9 @@ if TYPE_CHECKING:
     from chapkit.job.options import JobOptions
     from chapkit.scheduler.feature import ScheduleFeature
     from chapkit.scheduler.trigger_schemas import TriggerSpec
+
+_OWN_PARAMETERS = ("parameters", "target", "arguments", "cron", "timezone", "every", "at")
+_MOST_SHOWN = 200
 
 
 class ScheduleOptions(TypedDict, total=False):
@@ -89,14 +95,19 @@ class ScheduleCalls(FeatureCalls):
             every: Or an interval: `"15m"`, seconds, a timedelta.
             at: Or one moment, aware.
             options: Its name and its rules; see `ScheduleOptions`.
+
+        Raises:
+            ConfigurationError: Something is left open, unknown or wrong (`schedule-declaration-invalid`).
         """
         # Lazy: only services with schedules need what follows.
         from chapkit.scheduler.declared import DeclaredSchedule
         from chapkit.scheduler.schemas import ScheduleIn
 
+        called = _require_known(options, options.get("name") or task or target or "")
         name, told = _subject(task, parameters, target, arguments)
-        members = {"name": task or name, "trigger": _trigger(cron, timezone, every, at), **options}
-        data = ScheduleIn.model_validate({**members, "target": name, "arguments": told})
+        with _declaring(called):
+            members = {"name": task or name, "trigger": _trigger(cron, timezone, every, at), **options}
+            data = ScheduleIn.model_validate({**members, "target": name, "arguments": told})
         present = self._schedules()
         return self.with_feature(replace(present, declared=(*present.declared, DeclaredSchedule(data))))
 
@@ -138,5 +149,32 @@ def _trigger(
     return OnceTrigger(at=at)
 
 
-def _invalid(detail: str) -> ConfigurationError:
-    return ConfigurationError(f"This schedule cannot be declared: {detail}", code="schedule-declaration-invalid")
+def _require_known(options: Mapping[str, Any], called: str) -> str:
+    """Return the name of a declaration whose options are all known."""
+    known = [*_OWN_PARAMETERS, *ScheduleOptions.__annotations__]
+    strange = next((name for name in options if name not in known), None)
+    if strange is None:
+        return called
+    # Lazy: only what is refused needs it.
+    from chapkit.scheduler.bodies import unknown
+
+    raise _invalid(
+        f"{strange}: {unknown(strange, known, 'option')}", called, field=strange, found=strange, expected=known
+    )
+
+
+@contextmanager
+def _declaring(called: str) -> Generator[None]:
+    """Say of what Pydantic refuses which schedule it is."""
+    try:
+        yield
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join("cron" if part == "expression" else str(part) for part in first["loc"])
+        says = f"{field}: {first['msg']}" if field else first["msg"]
+        raise _invalid(says, called, field=field, found=repr(first["input"])[:_MOST_SHOWN]) from error
+
+
+def _invalid(detail: str, called: str = "", **members: Any) -> ConfigurationError:
+    which = f"The schedule {called!r}" if called else "This schedule"
+    return ConfigurationError(f"{which} cannot be declared: {detail}", code="schedule-declaration-invalid", **members)

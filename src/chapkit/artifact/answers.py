@@ -20,10 +20,6 @@ from chapkit.web.responses import json_bytes, location_of
 
 MAX_WAIT = 60.0
 _wait = re.compile(r"(?:^|[\s,;])wait\s*=\s*\"?(\d+)", re.IGNORECASE).search
-IdempotencyKey: TypeAlias = Annotated[
-    str | None,
-    Header(alias="Idempotency-Key", max_length=255, description="The same key and body return the first job"),
-]
 Prefer: TypeAlias = Annotated[
     str | None, Header(description="`wait=N`: answer 200 with the result if the job ends within N seconds")
 ]

@@ -11,6 +11,7 @@ from chapkit.cli.loading import load_app, services_of
 from chapkit.cli.running import run_until_stopped
 from chapkit.core.logging import configure_logging
 from chapkit.job.engine import JobEngine
+from chapkit.ops.database import DatabaseFeature
 
 
 def processors() -> int:
@@ -50,6 +51,7 @@ def worker(app: str, queues: list[str] | None, concurrency: int) -> None:
     configure_logging()
     service = load_app(app)
     engine = job_engine(service, app)
+    require_shared_database(service, app)
     require_queues(engine, queues or (), app)
     engine.configure(concurrency=concurrency, queues=queues)
     run_until_stopped(service, app=app, queues=queues or "all", concurrency=concurrency)
@@ -66,6 +68,23 @@ def job_engine(service: FastAPI, target: str) -> JobEngine:
     if engine is None:
         raise CommandLineError(f"{target} has no jobs; add .with_jobs() to its builder", code="app-without-jobs")
     return engine
+
+
+def require_shared_database(service: FastAPI, target: str) -> None:
+    """Refuse a database that no other process can reach: nothing would ever come.
+
+    Raises:
+        CommandLineError: It lives in the memory of this process (`worker-database-in-memory`).
+    """
+    services = services_of(service)
+    database = None if services is None else services.find(DatabaseFeature)
+    if database is not None and database.is_in_memory:
+        raise CommandLineError(
+            f"{target} has its database in the memory of its own process, so no job of the process that answers "
+            "requests could reach this worker; give the builder a file or PostgreSQL: "
+            "database_url='sqlite+aiosqlite:///data/demo.db'",
+            code="worker-database-in-memory",
+        )
 
 
 def require_queues(engine: JobEngine, names: Sequence[str], target: str) -> None:

@@ -16,7 +16,10 @@ _NOT_SERIALIZABLE = "Value is not JSON-serializable."
 
 
 def _to_utc(value: datetime) -> datetime:
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    try:
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("the moment lies outside of the years 1 to 9999 in UTC") from error
 
 
 UtcDatetime = Annotated[

@@ -30,7 +30,8 @@ class Arrangement:
 def arrange(function: Callable[..., Any], expected: Sequence[str]) -> Arrangement:
     """Compare a function with the parameters that it will get; the last one may be missing.
 
-    Parameters are known by their names if all of them have the expected ones, and else by their places.
+    Parameters are known by their names if all of them have the expected ones, and else by their places; then those
+    that have an expected name must stand at its place.
 
     Raises:
         ConfigurationError: It cannot be called so (`runner-signature-invalid`).
@@ -43,7 +44,10 @@ def arrange(function: Callable[..., Any], expected: Sequence[str]) -> Arrangemen
         for parameter in [*places[len(names) :], *(p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY)]
         if parameter.default is inspect.Parameter.empty and parameter.name not in keywords
     ]
-    if surplus or not set(expected[:-1]) <= {*names, *keywords}:
+    misplaced = [
+        place for at, place in enumerate(places) if place.name in expected and names[at : at + 1] != (place.name,)
+    ]
+    if surplus or misplaced or not set(expected[:-1]) <= {*names, *keywords}:
         raise _wrong(function, expected, f"found ({', '.join(str(p) for p in parameters)})")
     written = {**dict(zip(names, [place.name for place in places], strict=False)), **{name: name for name in keywords}}
     return Arrangement(names, keywords, written)

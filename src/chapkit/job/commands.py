@@ -100,7 +100,8 @@ class Command:
     """A program to run, or a text for the shell.
 
     Raises:
-        ConfigurationError: There is no program, or a number is not above zero (`command-invalid`).
+        ConfigurationError: There is no program, a text has a null character, or a number is not above zero
+            (`command-invalid`).
     """
 
     argv: Sequence[str] | str
@@ -122,8 +123,17 @@ class Command:
         if not self.argv:
             raise ConfigurationError("A command needs a program", code="command-invalid", field="argv")
         for name, value in (("timeout", self.timeout), ("max_output", self.max_output)):
-            if value is not None and value <= 0:
+            # Not the other way round, as a NaN is no smaller than anything.
+            if value is not None and not value > 0:
                 raise ConfigurationError(f"{name} must be above 0, not {value}", code="command-invalid", field=name)
+        variables = (text for pair in self.env.items() for text in pair)
+        for field_name, texts in (("argv", self.arguments), ("env", variables), ("cwd", [str(self.cwd or "")])):
+            if any("\0" in str(text) for text in texts):
+                raise ConfigurationError(
+                    f"{field_name} has a null character, which no program can be given; leave it out",
+                    code="command-invalid",
+                    field=field_name,
+                )
 
     @property
     def arguments(self) -> list[str]:

@@ -42,6 +42,18 @@ class JobHeldError(StaleAttemptError):
     """The job waits until somebody lets it go on; what this attempt had to say is recorded."""
 
 
+class JobOutcomeError(ChapkitError, TypeError):
+    """The handler of the job has returned something else than an outcome."""
+
+    def __init__(self, handler: str, outcome: object) -> None:
+        super().__init__(
+            f"execute() of the job handler {handler!r} returned {type(outcome).__name__}, but a JobOutcome is wanted; "
+            "return JobOutcome(result=...) for a small JSON value, JobOutcome() for nothing",
+            code="job-outcome-invalid",
+            found=type(outcome).__name__,
+        )
+
+
 class ProcessExitError(ChapkitError):
     """The function tried to end the process."""
 

@@ -1,6 +1,6 @@
 """Jobs as a feature of a service."""
 
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -15,6 +15,7 @@ from chapkit.core.models import Base
 from chapkit.core.services import Services
 from chapkit.core.stop_signals import on_stop_signal
 from chapkit.core.workers import Worker
+from chapkit.job.checks import is_number, is_whole
 from chapkit.job.claiming import DEFAULT_QUEUE, Queue
 from chapkit.job.engine import DEFAULT_SLOTS, JobEngine
 from chapkit.job.executors.limits import ProcessLimits
@@ -32,6 +33,7 @@ from chapkit.job.references import JobReferences
 from chapkit.job.retention import Retention
 from chapkit.job.router import JobRouter
 from chapkit.job.runtime import JobLimits, JobRuntime
+from chapkit.job.schemas import LONGEST_TIMEOUT
 from chapkit.job.service import JobService
 from chapkit.job.targets import JobTargets
 from chapkit.web.dependencies import RequestServices
@@ -63,13 +65,26 @@ class JobFeature(Feature):
     clock: Clock = field(default_factory=SystemClock)
 
     def __post_init__(self) -> None:
-        wrong = [name for name, limit in self.queues.items() if limit is not None and limit < 1]
-        if self.max_concurrency < 0 or wrong:
-            what = f"queues={{{wrong[0]!r}: {self.queues[wrong[0]]}}}" if wrong else f"workers={self.max_concurrency}"
+        wrong = next(self._wrong_settings(), None)
+        if wrong is not None:
             raise ConfigurationError(
-                f"with_jobs({what}) makes no sense; workers is 0 or more, the limit of a queue 1 or more, or None",
+                f"with_jobs({wrong[0]}={wrong[1]!r}) makes no sense; workers is a whole number, 0 or more, the name of "
+                "a queue a text without commas and white space, its limit 1 or more, or None, max_waiting 1 or more, "
+                "or None, shutdown_timeout seconds, 0 or more",
                 code="job-settings-invalid",
+                field=wrong[0],
             )
+
+    def _wrong_settings(self) -> Iterator[tuple[str, object]]:
+        if not is_whole(self.max_concurrency, 0):
+            yield "workers", self.max_concurrency
+        for name, limit in self.queues.items():
+            if not _is_queue_name(name) or not (limit is None or is_whole(limit, 1)):
+                yield "queues", {name: limit}
+        if not (self.max_waiting is None or is_whole(self.max_waiting, 1)):
+            yield "max_waiting", self.max_waiting
+        if not is_number(self.shutdown_timeout, 0, LONGEST_TIMEOUT):
+            yield "shutdown_timeout", self.shutdown_timeout
 
     def models(self) -> Iterable[type[Base]]:
         """Return the tables of jobs."""
@@ -138,6 +153,11 @@ class JobFeature(Feature):
                 max_waiting=self.max_waiting,
                 retention=self.retention.describe(),
             )
+
+
+def _is_queue_name(name: object) -> bool:
+    # Names are told apart by commas on the command line.
+    return isinstance(name, str) and name != "" and not any(char == "," or char.isspace() for char in name)
 
 
 async def _jobs(services: RequestServices) -> JobService:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 
 from pydantic_core import to_json
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chapkit.core.direct import Direct, DirectSession, Row, is_on_sqlite
@@ -20,7 +20,7 @@ from chapkit.job.claims import Fence, Report
 from chapkit.job.endings import Ending, Outcome
 from chapkit.job.errors import StaleAttemptError
 from chapkit.job.rows import JOBS, as_datetime, changing
-from chapkit.job.schemas import JobStatus
+from chapkit.job.schemas import JobStatus, Revision
 
 _SUSPECT_PAUSE = timedelta(seconds=10)
 
@@ -141,7 +141,7 @@ class JobLedger:
         await self.add_status_events(rows)
         return [ULID.trusted(row["id"]) for row in rows]
 
-    async def restart(self, job_id: ULID, payload: bytes | None = None) -> Row | None:
+    async def restart(self, job_id: ULID, revision: Revision | None = None) -> Row | None:
         """Let a job that has failed, or was canceled, wait as if it were new; `None` where that cannot be."""
         columns = (JOBS.c.artifact_id, JOBS.c.total_timeout)
         row = (await self._orm.execute(select(*columns).where(JOBS.c.id == job_id).with_for_update())).one_or_none()
@@ -150,13 +150,17 @@ class JobLedger:
         values = {
             "p_job_id": job_id,
             "p_now": self.now,
-            "p_payload": None if payload is None else payload.decode(),
+            "p_payload": None if revision is None else to_json(revision.payload).decode(),
+            "p_payload_blob": None if revision is None else revision.blob,
             # What explains the failure may stand under the first one.
             "p_artifact_id": None if row.artifact_id is None else ULID(),
             "p_deadline": None if row.total_timeout is None else self.now + timedelta(seconds=row.total_timeout),
         }
         changed = await statements.RESTART.first(self.session, values)
         if changed is not None:
+            if revision is not None:
+                labels = {"labels": dict(revision.labels)}
+                await self._orm.execute(update(JOBS).where(JOBS.c.id == job_id).values(**labels))
             await self.add_status_events([changed], reason="restarted")
         return changed
 

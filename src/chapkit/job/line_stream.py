@@ -19,11 +19,15 @@ class LineStream:
 
     def add(self, data: bytes) -> None:
         """Take the next bytes."""
-        *complete, rest = data.split(b"\n")
+        if self._lines > MAX_LINES:
+            # All that is logged was logged; to split what is left out would cost more than to read it.
+            return
+        *complete, rest = data.split(b"\n", MAX_LINES + 1 - self._lines)
         for part in complete:
             self._extend(part)
             self._log()
-        self._extend(rest)
+        if self._lines <= MAX_LINES:
+            self._extend(rest)
 
     def finish(self) -> None:
         """Log what came behind the last end of a line."""

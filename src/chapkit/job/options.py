@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from chapkit.core.types import UtcDatetime
 from chapkit.job.policies import Retry
-from chapkit.job.schemas import LONGEST_TIMEOUT, JobSpec
+from chapkit.job.schemas import HIGHEST, LONGEST_TIMEOUT, JobSpec
 
 Seconds = Annotated[float, Field(gt=0, le=LONGEST_TIMEOUT)]
 _MOST_URGENT = 1_000_000
@@ -40,7 +40,7 @@ class JobOptions(BaseModel):
     priority: int | None = Field(default=None, ge=-_MOST_URGENT, le=_MOST_URGENT, description="Higher ones first.")
     run_after: UtcDatetime | None = Field(default=None, description="Not before this moment.")
     concurrency_key: str | None = Field(default=None, max_length=200, description="One at a time with this key.")
-    concurrency_limit: int | None = Field(default=None, ge=1, description="So many at a time with this key.")
+    concurrency_limit: int | None = Field(default=None, ge=1, le=HIGHEST, description="So many at a time.")
 
     def apply(self, spec: JobSpec) -> JobSpec:
         """Return the spec as the client wants it."""

@@ -3,11 +3,12 @@
 import random
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Self, TypeAlias
+from typing import Any, Self, TypeAlias, cast
 
 from pydantic_core import from_json, to_json
 
 from chapkit.core.errors import ConfigurationError
+from chapkit.job.checks import is_number, is_whole
 
 ErrorKind: TypeAlias = type[BaseException] | str
 """A class of errors, or its name with the module: `httpx.ReadTimeout`; built-in ones need no module."""
@@ -42,20 +43,19 @@ class Retry:
 
     def __post_init__(self) -> None:
         checks = {
-            "attempts": 1 <= self.attempts <= _MAX_ATTEMPTS,
-            "initial": 0 <= self.initial <= _LONGEST,
-            "factor": 1 <= self.factor <= _MAX_ATTEMPTS,
-            "maximum": 0 <= self.maximum <= _LONGEST,
-            # A text would be taken for its letters.
-            "on": _is_collection(self.on),
-            "never": _is_collection(self.never),
+            "attempts": is_whole(self.attempts, 1, _MAX_ATTEMPTS),
+            "initial": is_number(self.initial, 0, _LONGEST),
+            "factor": is_number(self.factor, 1, _MAX_ATTEMPTS),
+            "maximum": is_number(self.maximum, 0, _LONGEST),
+            "on": _are_kinds(self.on),
+            "never": _are_kinds(self.never),
         }
         for name, is_right in checks.items():
             if not is_right:
                 raise ConfigurationError(
-                    f"Retry({name}={getattr(self, name)!r}) makes no sense; attempts go from 1 to {_MAX_ATTEMPTS}, "
-                    f"factor from 1 to {_MAX_ATTEMPTS}, initial and maximum from 0 to {_LONGEST:g} seconds, "
-                    "on and never are tuples of errors: on=(OSError,)",
+                    f"Retry({name}={getattr(self, name)!r}) makes no sense; attempts is a whole number from 1 to "
+                    f"{_MAX_ATTEMPTS}, factor from 1 to {_MAX_ATTEMPTS}, initial and maximum from 0 to {_LONGEST:g} "
+                    "seconds, on and never are tuples of classes of errors or names: on=(OSError, 'httpx.ReadTimeout')",
                     code="retry-policy-invalid",
                     field=name,
                 )
@@ -94,8 +94,12 @@ class Retry:
         return cls(**members)
 
 
-def _is_collection(value: object) -> bool:
-    return isinstance(value, Collection) and not isinstance(value, str)
+def _are_kinds(value: object) -> bool:
+    # A text would be taken for its letters.
+    if not isinstance(value, Collection) or isinstance(value, str):
+        return False
+    kinds = cast("Collection[object]", value)
+    return all(isinstance(kind, str) or (isinstance(kind, type) and issubclass(kind, BaseException)) for kind in kinds)
 
 
 def _name(kind: ErrorKind) -> str:

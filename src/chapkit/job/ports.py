@@ -1,16 +1,17 @@
 """What others implement: how a job is done, where its functions run, how a worker hears of it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, Protocol
 
 from chapkit.core.errors import ConfigurationError
 from chapkit.core.ids import ULID
-from chapkit.core.services import Scope
+from chapkit.core.services import Scope, Services
 from chapkit.job.context import JobContext
 from chapkit.job.policies import Retry
+from chapkit.job.schemas import Revision
 from chapkit.job.statements import ClaimStatements
 
 
@@ -68,6 +69,14 @@ class JobHandler(ABC):
     @abstractmethod
     async def execute(self, context: JobContext) -> JobOutcome:
         """Do the work; the functions of the user go through `context.run_user_function`."""
+
+    async def revise(self, services: Services, stored: Revision, given: Mapping[str, Any]) -> Revision:
+        """Return what a job that is run again is to do instead; `given` takes the place of its payload.
+
+        Raises:
+            ChapkitError: This handler could not do that.
+        """
+        return replace(stored, payload=given, blob=None)
 
     async def on_failure(self, scope: Scope, context: JobContext, error: BaseException) -> None:
         """Store what helps to understand the failure, in the transaction of the status `failed`."""

@@ -4,16 +4,16 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from pydantic_core import from_json, to_json
-
 from chapkit.core.errors import ChapkitError, ConflictError, UnavailableError, UnprocessableError
 from chapkit.core.faults import reach
 from chapkit.core.ids import ULID
 from chapkit.core.services import Scope
 from chapkit.job.errors import JobNotFoundError
 from chapkit.job.ledger import JobLedger
+from chapkit.job.news import JobNews
 from chapkit.job.pressure import QueuePressure
 from chapkit.job.repository import MAX_EVENTS, JobRepository
+from chapkit.job.revision import revise
 from chapkit.job.rows import Row, to_wire
 from chapkit.job.runtime import JobRuntime
 from chapkit.job.schemas import JobAttemptRecord, JobEventRecord, JobRecord, JobSpec, JobStats, JobStatus
@@ -55,7 +55,7 @@ class JobQueue:
         if self.pressure is not None and not await self._is_known(spec.key, scope):
             await self.pressure.check(scope.session, spec.queue)
         if not await JobLedger(scope.session, now).insert(values):
-            return await self._find_first(values, scope)
+            return await self._find_first(values, scope, spec.sent_key)
         reach("job.submit.before-commit")
         scope.after_commit(lambda: self._submitted(values["id"]))
         return _record(values)
@@ -121,18 +121,12 @@ class JobQueue:
     ) -> Sequence[JobEventRecord]:
         """Return what happened behind the event `after`, as soon as there is something; nothing after `timeout`.
 
+        A job that has ended is not waited for. A number behind the last event stands for that one.
+
         Raises:
             JobNotFoundError: There is no such job (`job-not-found`).
         """
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + timeout
-        with self.runtime.hub.watching(job_id) as watcher:
-            while True:
-                events = await self.list_events(job_id, after, limit)
-                left = deadline - loop.time()
-                if events or left <= 0 or self.runtime.hub.is_closing:
-                    return events
-                await watcher.wait(min(self.runtime.limits.look_every, left))
+        return await JobNews(self.runtime).wait(job_id, after, timeout, limit)
 
     async def list_events(self, job_id: ULID, after: int = 0, limit: int = MAX_EVENTS) -> Sequence[JobEventRecord]:
         """Return what happened to the job behind the event with the number `after`.
@@ -140,18 +134,7 @@ class JobQueue:
         Raises:
             JobNotFoundError: There is no such job (`job-not-found`).
         """
-        async with self.runtime.services.scope.read() as scope:
-            repository = JobRepository(scope.session)
-            rows = await repository.list_events(job_id, after, limit)
-            is_known = bool(rows) or await repository.find(job_id) is not None
-        if not is_known:
-            raise JobNotFoundError(job_id)
-        return [
-            JobEventRecord(
-                number=row["number"], kind=row["kind"], data=from_json(row["data"]), created_at=row["created_at"]
-            )
-            for row in rows
-        ]
+        return await JobNews(self.runtime).list(job_id, after, limit)
 
     async def cancel(self, job_id: ULID) -> JobRecord:
         """Cancel a waiting job; ask a running one to stop, which is `canceled` once it has really ended.
@@ -175,9 +158,10 @@ class JobQueue:
                 with its process (`job-not-durable`).
             JobNotFoundError: There is no such job (`job-not-found`).
         """
+        revision = None if payload is None else await revise(self.runtime, job_id, payload)
         async with self.runtime.services.scope.write() as scope:
             ledger = JobLedger(scope.session, self.runtime.clock.now())
-            row = await ledger.restart(job_id, None if payload is None else to_json(payload))
+            row = await ledger.restart(job_id, revision)
             reach("job.retry.before-commit")
             if row is None:
                 raise await _why_not_again(JobRepository(scope.session), job_id)
@@ -258,7 +242,7 @@ class JobQueue:
             scope.after_commit(lambda: self.runtime.dispatcher.cancel_requested(job_id))
         return row
 
-    async def _find_first(self, values: Mapping[str, Any], scope: Scope) -> JobRecord:
+    async def _find_first(self, values: Mapping[str, Any], scope: Scope, sent_key: str | None = None) -> JobRecord:
         row = await JobRepository(scope.session).find_by_key(values["key"])
         if row is None:
             raise UnavailableError("The job of this key has just been deleted; try again", code="job-key-busy")
@@ -267,7 +251,7 @@ class JobQueue:
                 "The idempotency key was used for another request; use a new key for each request",
                 code="idempotency-key-reused",
                 field="Idempotency-Key",
-                found=values["key"],
+                found=sent_key or values["key"],
             )
         return _record(row)
 

@@ -1,6 +1,7 @@
 """Jobs as they are read: records, lists, numbers, events."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Text, and_, bindparam, delete, func, select
@@ -14,6 +15,14 @@ from chapkit.job.schemas import JobStatus
 MAX_EVENTS = 1000
 _FIND = Prepared(select(*WIRE).where(JOBS.c.id == bindparam("job_id", type_=Text)))
 _NAMES = tuple(str(column.key) for column in WIRE)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a job stands: whether it has ended, and the number of its last event, 0 if there is none."""
+
+    is_final: bool = False
+    last: int = 0
 
 
 class JobRepository:
@@ -62,6 +71,12 @@ class JobRepository:
             select(func.max(EVENTS.c.number)).where(EVENTS.c.job_id == job_id)
         )
         return number or 0
+
+    async def find_standing(self, job_id: ULID) -> Standing | None:
+        """Return where the job stands, all of it read at one moment, or `None`."""
+        last = select(func.max(EVENTS.c.number)).where(EVENTS.c.job_id == job_id).scalar_subquery()
+        row = (await self.session.execute(select(JOBS.c.status, last).where(JOBS.c.id == job_id))).one_or_none()
+        return None if row is None else Standing(JobStatus(row[0]).is_final, row[1] or 0)
 
     async def find_attempt(self, job_id: ULID) -> Row | None:
         """Return `status`, `attempt` and `attempt_started_at` of the job, or `None`."""

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from chapkit.core.errors import ConfigurationError
+from chapkit.job.checks import is_whole
 
 _UNITS: Mapping[str, str] = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _parse = re.compile(r"(\d{1,8})\s*([smhdw])").fullmatch
@@ -30,7 +31,7 @@ class Retention:
     def __post_init__(self) -> None:
         _duration("age", self.age)
         _duration("events_age", self.events_age)
-        if self.count is not None and self.count < 0:
+        if self.count is not None and not is_whole(self.count, 0):
             raise _invalid("count", self.count)
 
     @property
@@ -56,15 +57,19 @@ class Retention:
 def _duration(name: str, value: timedelta | str | None) -> timedelta | None:
     if value is None:
         return None
-    found = value
+    found: object = value
     if isinstance(value, str):
         match = _parse(value.strip())
         if match is None:
             raise _invalid(name, found)
         value = timedelta(**{_UNITS[match[2]]: int(match[1])})
-    if not timedelta(0) < value <= _LONGEST:
+    if not _is_duration(value):
         raise _invalid(name, found)
     return value
+
+
+def _is_duration(value: object) -> bool:
+    return isinstance(value, timedelta) and timedelta(0) < value <= _LONGEST
 
 
 def _invalid(name: str, found: object) -> ConfigurationError:

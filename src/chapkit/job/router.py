@@ -22,7 +22,7 @@ from chapkit.job.schemas import JobAttemptRecord, JobEventRecord, JobRecord, Job
 from chapkit.job.stream import JobStream
 from chapkit.web.dependencies import scopes_of
 from chapkit.web.openapi import problems
-from chapkit.web.paging import DEFAULT_SIZE, MAX_SIZE
+from chapkit.web.paging import DEFAULT_SIZE, FURTHEST, MAX_SIZE
 from chapkit.web.responses import content_etag, json_bytes, with_etag
 from chapkit.web.router import Router
 from chapkit.web.sse import event_stream
@@ -31,12 +31,14 @@ _MANY = 1000
 """Records from which on composing a list would hold up the event loop."""
 _Status = Annotated[JobStatus | None, QueryParameter(description="Only jobs in this status.")]
 _Kind = Annotated[str | None, QueryParameter(description="Only jobs of this kind.")]
-_Limit = Annotated[int | None, QueryParameter(ge=1, description="At most so many, as a bare list.")]
-_Page = Annotated[int | None, QueryParameter(ge=1, description="Page, counted from 1; answers with an envelope.")]
+_Limit = Annotated[int | None, QueryParameter(ge=1, le=FURTHEST, description="At most so many, as a bare list.")]
+_Page = Annotated[
+    int | None, QueryParameter(ge=1, le=FURTHEST, description="Page, counted from 1; answers with an envelope.")
+]
 _Size = Annotated[int | None, QueryParameter(ge=1, le=MAX_SIZE, description="Items on a page.")]
 _Wait = Annotated[float, QueryParameter(ge=0, le=60, description="Seconds to wait for the end of the job.")]
 _WaitForEvents = Annotated[float, QueryParameter(ge=0, le=60, description="Seconds to wait for an event.")]
-_After = Annotated[int, QueryParameter(ge=0, description="Only events behind the one with this number.")]
+_After = Annotated[int, QueryParameter(ge=0, le=FURTHEST, description="Only events behind the one with this number.")]
 _Poll = Annotated[float, QueryParameter(gt=0, le=60, description="Accepted for older clients; changes come at once.")]
 _LastSeen = Annotated[str | None, Header(alias="Last-Event-ID", description="Where to go on.")]
 
@@ -125,7 +127,7 @@ class JobRouter(Router):
             request: Request, job_id: str, jobs: Any, poll_interval: _Poll = 0.5, last_event_id: _LastSeen = None
         ) -> Response:
             id = self._parse_id(job_id)
-            seen = int(last_event_id) if last_event_id is not None and last_event_id.isdecimal() else None
+            seen = _event_number(last_event_id)
             source = JobStream(scopes_of(request), _queue(jobs).runtime.hub)
             if await source.start(id, seen) is None:
                 # Tells a browser not to connect again.
@@ -163,6 +165,13 @@ class JobRouter(Router):
         if job_id.startswith("$"):
             raise NotFoundError(f"There is no operation {job_id} here", code="operation-unknown", found=job_id)
         return ULID(job_id)
+
+
+def _event_number(text: str | None) -> int | None:
+    if text is None or not text.isdecimal():
+        return None
+    # Python reads no number of thousands of digits, and no event has one.
+    return int(text) if len(text) <= len(str(FURTHEST)) else FURTHEST
 
 
 def _queue(jobs: Any) -> JobQueue:

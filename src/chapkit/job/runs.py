@@ -3,7 +3,7 @@
 import asyncio
 import contextvars
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from chapkit.core.logging import add_request_context, get_logger
 from chapkit.core.origin import working_on_behalf
@@ -11,7 +11,7 @@ from chapkit.job import endings
 from chapkit.job.claims import Claim
 from chapkit.job.context import JobContext
 from chapkit.job.current import working_for
-from chapkit.job.errors import JobHeldError, JobTimeoutError, StaleAttemptError
+from chapkit.job.errors import JobHeldError, JobOutcomeError, JobTimeoutError, StaleAttemptError
 from chapkit.job.logs import keeping_logs
 from chapkit.job.ports import JobHandler, JobOutcome
 from chapkit.job.recording import Recorder
@@ -103,7 +103,10 @@ class JobRun:
         handler = self._handler = self._runtime.handlers.get(self.context.claim.handler)
         self.context.executor = handler.executor
         with working_for(self.context), keeping_logs(self.context), working_on_behalf(self.context.labels):
-            return await handler.execute(self.context)
+            outcome = cast("object", await handler.execute(self.context))
+        if not isinstance(outcome, JobOutcome):
+            raise JobOutcomeError(handler.name, outcome)
+        return outcome
 
     def _tell_of_lost_attempt(self) -> None:
         logger, names = get_logger("chapkit.job"), {"job_id": self.context.job_id, "attempt": self.context.attempt}

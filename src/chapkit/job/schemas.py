@@ -1,12 +1,13 @@
 """Jobs as they are submitted and as they stand on the wire."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from chapkit.core.errors import ConfigurationError
 from chapkit.core.ids import ULID
@@ -15,6 +16,8 @@ from chapkit.job.policies import Retry
 
 LONGEST_TIMEOUT = 366 * 86400.0
 """Seconds."""
+HIGHEST = 2**31 - 1
+"""What an integer of the database may be at most."""
 
 
 class JobStatus(StrEnum):
@@ -47,6 +50,8 @@ class JobSpec:
     """Higher ones are taken first."""
     key: str | None = None
     """A repeated submit with the same key returns the first job."""
+    sent_key: str | None = None
+    """What the client called the key, for a refusal; `key` itself, if left out."""
     fingerprint: str | None = None
     """Tells a repeated submit from another one under the same key; made of handler and payload if left out."""
     run_after: datetime | None = None
@@ -71,15 +76,36 @@ class JobSpec:
     def __post_init__(self) -> None:
         limits = {name: getattr(self, name) for name in ("timeout", "total_timeout", "queue_timeout")}
         wrong = [name for name, value in limits.items() if value is not None and not 0 < value <= LONGEST_TIMEOUT]
-        if self.concurrency_limit < 1:
-            wrong.append("concurrency_limit")
+        numbers = {"concurrency_limit": (1, HIGHEST), "priority": (-HIGHEST, HIGHEST)}
+        wrong += [name for name, (least, most) in numbers.items() if not least <= getattr(self, name) <= most]
+        if self.run_after is not None and not _is_in_calendar(self.run_after):
+            wrong.append("run_after")
         if wrong:
             raise ConfigurationError(
                 f"{wrong[0]}={getattr(self, wrong[0])!r} makes no sense: time limits are seconds above 0 and at most "
-                f"{LONGEST_TIMEOUT:g}, concurrency_limit is 1 or more",
+                f"{LONGEST_TIMEOUT:g}, concurrency_limit is 1 to {HIGHEST}, priority -{HIGHEST} to {HIGHEST}, "
+                "run_after lies in the years 1 to 9999 in UTC",
                 code="job-spec-invalid",
                 field=wrong[0],
             )
+
+
+@dataclass(frozen=True)
+class Revision:
+    """What a job is to do, in the form in which its row keeps it."""
+
+    payload: Mapping[str, Any]
+    blob: str | None = None
+    """SHA-256 of a stored content, for what is too large for a row."""
+    labels: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+def _is_in_calendar(moment: datetime) -> bool:
+    try:
+        moment.astimezone(UTC)
+    except OverflowError:
+        return False
+    return True
 
 
 class JobRecord(BaseModel):
@@ -116,7 +142,7 @@ class JobAttemptRecord(BaseModel):
     )
     error: str | None = None
     error_code: str | None = None
-    cpu_seconds: float | None = Field(default=None, description="Processor time, where it could be measured.")
+    cpu_seconds: float | None = Field(default=None, description="Processor time; null for coroutines and commands.")
     peak_memory: int | None = Field(default=None, description="Bytes; known of child processes only.")
 
 
@@ -125,7 +151,17 @@ class JobRetryRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    payload: dict[str, Any] | None = Field(default=None, description="Takes the place of the present payload.")
+    payload: dict[str, Any] | None = Field(
+        default=None,
+        description="Of a training or prediction: members of the request that take the place of its own. Of a task: "
+        "its `parameters`. Of another handler: what takes the place of the whole payload.",
+    )
+
+    @field_validator("payload")
+    @classmethod
+    def _be_json(cls, payload: dict[str, Any] | None) -> dict[str, Any] | None:
+        json.dumps(payload, allow_nan=False)
+        return payload
 
 
 class JobEventRecord(BaseModel):

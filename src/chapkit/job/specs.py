@@ -1,7 +1,7 @@
 """A job as it is written down when it is submitted."""
 
 import hashlib
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic_core import to_json
@@ -11,6 +11,8 @@ from chapkit.core.origin import current_origin
 from chapkit.job.ports import JobHandler
 from chapkit.job.schemas import JobSpec, JobStatus
 
+_END_OF_TIME = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+"""What lies behind it stands for never."""
 _EMPTY = (
     "lease_until",
     "attempt_started_at",
@@ -28,7 +30,7 @@ def row_of(spec: JobSpec, handler: JobHandler, now: datetime, owner: ULID | None
     """Return the columns of a new job; what the spec leaves open is as its handler says."""
     payload = to_json(spec.payload)
     name = spec.labels.get("name")
-    run_after = spec.run_after or now
+    run_after = now if spec.run_after is None else _within_calendar(spec.run_after)
     deadline = _later(now, spec.total_timeout)
     retry = spec.retry or handler.retry
     return {
@@ -65,7 +67,17 @@ def row_of(spec: JobSpec, handler: JobHandler, now: datetime, owner: ULID | None
 
 
 def _later(moment: datetime, seconds: float | None) -> datetime | None:
-    return None if seconds is None else moment + timedelta(seconds=seconds)
+    if seconds is None:
+        return None
+    try:
+        return _within_calendar(moment + timedelta(seconds=seconds))
+    except OverflowError:
+        return _END_OF_TIME
+
+
+def _within_calendar(moment: datetime) -> datetime:
+    # PostgreSQL's driver takes the very last microsecond for infinity.
+    return min(_END_OF_TIME, moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC))
 
 
 def _fingerprint(spec: JobSpec, payload: bytes) -> str:

@@ -257,6 +257,10 @@ RESTART = Direct(
         status=PENDING,
         run_after=_NOW,
         payload=func.coalesce(_param("payload", JOBS.c.payload), JOBS.c.payload),
+        payload_blob=case(
+            (_param("payload", JOBS.c.payload).is_(None), JOBS.c.payload_blob),
+            else_=_param("payload_blob", JOBS.c.payload_blob),
+        ),
         artifact_id=_param("artifact_id", JOBS.c.artifact_id),
         deadline=_param("deadline", JOBS.c.deadline),
         expires_at=_param("deadline", JOBS.c.deadline),

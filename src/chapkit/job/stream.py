@@ -57,13 +57,13 @@ class JobStream:
                     return
             sent_at = loop.time()
             while True:
-                news, seen = await self._news(job_id, seen)
+                news, seen, is_over = await self._news(job_id, seen)
                 for message, is_last in news:
                     yield message
                     if is_last:
                         return
                     sent_at = loop.time()
-                if self.hub.is_closing:
+                if is_over or self.hub.is_closing:
                     # The client comes back, to this process or another one, with the last event it has seen.
                     return
                 left = self.heartbeat_every - (loop.time() - sent_at)
@@ -74,23 +74,26 @@ class JobStream:
                     sent_at = loop.time()
 
     async def _first(self, job_id: ULID, last_seen: int | None) -> tuple[list[tuple[bytes, bool]], int]:
-        if last_seen is not None:
-            return [], last_seen
         async with self.scopes.read() as scope:
             repository = JobRepository(scope.session)
             row = await repository.find(job_id)
             last = await repository.last_event(job_id)
+        if last_seen is not None:
+            # A number that no event has yet would never be reached.
+            return [], min(last_seen, last)
         if row is None:
             return [(DELETED, True)], 0
         return [_record(to_wire(row), last)], last
 
-    async def _news(self, job_id: ULID, seen: int) -> tuple[list[tuple[bytes, bool]], int]:
+    async def _news(self, job_id: ULID, seen: int) -> tuple[list[tuple[bytes, bool]], int, bool]:
+        """Return the events behind `seen`, the last one of them, and whether none can come any more."""
         async with self.scopes.read() as scope:
             rows = await JobRepository(scope.session).list_news(job_id, seen, _BATCH)
         if not rows:
-            return [(DELETED, True)], seen
+            return [(DELETED, True)], seen, True
         news = [_message(row) for row in rows if row["number"] is not None]
-        return news, max((row["number"] or seen) for row in rows)
+        is_over = not news and JobStatus(rows[0]["status"]).is_final
+        return news, max((row["number"] or seen) for row in rows), is_over
 
 
 def _message(row: Row) -> tuple[bytes, bool]:
@@ -99,7 +102,8 @@ def _message(row: Row) -> tuple[bytes, bool]:
         return format_sse_event(to_json(data).decode(), id=str(row["number"]), event="log"), False
     # The record as it was when the event happened.
     record = to_wire(row)
-    return _record({name: data.get(name, value) for name, value in record.items()}, row["number"])
+    told = {"message": data["message"]} if "message" in data else {}
+    return _record({**{name: data.get(name, value) for name, value in record.items()}, **told}, row["number"])
 
 
 def _record(record: dict[str, Any], number: int) -> tuple[bytes, bool]:

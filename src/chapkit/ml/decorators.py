@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, TypeVar, Unpack
 
+from chapkit.core.errors import ConfigurationError
 from chapkit.task.declaration import FunctionOptions
 from chapkit.task.registry import TaskRegistry
 
@@ -17,8 +18,10 @@ def train(name: str, **options: Unpack[FunctionOptions]) -> Callable[[FunctionT]
         options: As `TaskRegistry.register` takes them: `executor`, `queue`, `timeout`, `retry`, `tags`, `version`.
 
     Raises:
-        ConfigurationError: The function takes other parameters (`runner-signature-invalid`).
+        ConfigurationError: The function takes other parameters (`runner-signature-invalid`), or an option makes no
+            sense (`task-options-invalid`).
     """
+    _check_type("train", options)
     options["type"] = "ml_train"
     return TaskRegistry.register(name, **options)
 
@@ -31,7 +34,22 @@ def predict(name: str, **options: Unpack[FunctionOptions]) -> Callable[[Function
         options: As `TaskRegistry.register` takes them: `executor`, `queue`, `timeout`, `retry`, `tags`, `version`.
 
     Raises:
-        ConfigurationError: The function takes other parameters (`runner-signature-invalid`).
+        ConfigurationError: The function takes other parameters (`runner-signature-invalid`), or an option makes no
+            sense (`task-options-invalid`).
     """
+    _check_type("predict", options)
     options["type"] = "ml_predict"
     return TaskRegistry.register(name, **options)
+
+
+def _check_type(decorator: str, options: FunctionOptions) -> None:
+    type = options.get("type", f"ml_{decorator}")
+    if type != f"ml_{decorator}":
+        raise ConfigurationError(
+            f"@{decorator}(...) says itself what its function is for; leave out type={type!r}, or write "
+            f"@TaskRegistry.register(..., type={type!r})",
+            code="task-options-invalid",
+            field="type",
+            found=str(type),
+            expected=[f"ml_{decorator}"],
+        )

@@ -1,6 +1,7 @@
 """Training and prediction as a feature of a service."""
 
 import inspect
+import re
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from fastapi import APIRouter
 from chapkit.config.manager import ConfigManager
 from chapkit.config.models import DEFAULT_KIND
 from chapkit.config.schemas import BaseConfig
+from chapkit.core.errors import ConfigurationError
 from chapkit.core.services import Key, Services
 from chapkit.data.convert import FrameConverters
 from chapkit.data.frame import DataFrame
@@ -31,6 +33,8 @@ from chapkit.ml.signature import bind_function
 from chapkit.ml.submission import RunSettings, RunSubmitter
 from chapkit.ml.target import RunTarget
 from chapkit.web.feature import Feature, Requirement
+
+_is_name = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}").fullmatch
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,10 @@ class MLFeature(Feature):
     """Seconds that one attempt may take."""
     jobs_prefix: str = "/api/v1/jobs"
     artifacts_prefix: str = "/api/v1/artifacts"
+
+    def __post_init__(self) -> None:
+        if self.name is not None:
+            _check_name(self.name)
 
     @property
     def key(self) -> str:
@@ -172,6 +180,16 @@ class _Chosen:
     queue: str
     retry: Retry | None
     timeout: float | None
+
+
+def _check_name(name: Any) -> None:
+    if not isinstance(name, str) or _is_name(name) is None:
+        raise ConfigurationError(
+            f"{name!r:.100} is no name for a runner; a name has 1 to 64 characters: letters from A to Z, digits, '_', "
+            "'-' and '.', and begins with a letter or a digit",
+            code="runner-name-invalid",
+            found=str(name)[:100],
+        )
 
 
 async def _awaited(given: Any) -> None:

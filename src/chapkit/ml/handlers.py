@@ -15,7 +15,7 @@ from chapkit.config.schemas import BaseConfig
 from chapkit.core.clock import Clock, SystemClock
 from chapkit.core.faults import reach
 from chapkit.core.ids import ULID
-from chapkit.core.services import Key, Scope
+from chapkit.core.services import Key, Scope, Services
 from chapkit.data.convert import FrameConverters
 from chapkit.data.fields import FRAME_MEDIA_TYPE
 from chapkit.data.frame import DataFrame
@@ -24,6 +24,7 @@ from chapkit.job.failures import describe_failure
 from chapkit.job.ports import JobHandler, JobOutcome
 from chapkit.job.repository import JobRepository
 from chapkit.job.rows import moment
+from chapkit.job.schemas import Revision
 from chapkit.link.manager import LinkManager
 from chapkit.ml.schemas import MODEL_TYPE, PREDICTION_TYPE, PredictRequest, RunInfo, TrainRequest
 from chapkit.ml.signature import BoundFunction
@@ -87,10 +88,20 @@ class Stopwatch:
 
 class _MLHandler(JobHandler):
     artifact_type: ClassVar[str]
+    schema: ClassVar[type[TrainRequest | PredictRequest]]
 
     def __init__(self, parts: RunnerParts) -> None:
         self.parts = parts
         self.executor = parts.executor
+
+    async def revise(self, services: Services, stored: Revision, given: Mapping[str, Any]) -> Revision:
+        """Return the request with some of its members changed."""
+        # Lazy: what accepts runs knows the names of these handlers.
+        from chapkit.ml.revision import revise_run
+        from chapkit.ml.submission import RunSubmitter
+
+        submitter = services.get(Key(RunSubmitter, self.parts.runner or ""))
+        return await revise_run(services, submitter, self.schema, stored, given)
 
     async def on_failure(self, scope: Scope, context: JobContext, error: BaseException) -> None:
         """Leave a diagnostic artifact under the id that was handed out."""
@@ -126,6 +137,7 @@ class TrainHandler(_MLHandler):
 
     name: ClassVar[str] = TRAIN
     artifact_type: ClassVar[str] = MODEL_TYPE
+    schema = TrainRequest
 
     async def execute(self, context: JobContext) -> JobOutcome:
         """Call the user's training function and keep what it returns."""
@@ -151,6 +163,7 @@ class PredictHandler(_MLHandler):
 
     name: ClassVar[str] = PREDICT
     artifact_type: ClassVar[str] = PREDICTION_TYPE
+    schema = PredictRequest
 
     async def execute(self, context: JobContext) -> JobOutcome:
         """Call the user's prediction function and keep the frame that it returns."""

@@ -6,10 +6,11 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from chapkit.artifact.answers import IdempotencyKey, JobAnswers, Prefer, responses
+from chapkit.artifact.answers import JobAnswers, Prefer, responses
 from chapkit.core.errors import NotFoundError
 from chapkit.core.ids import ULID
 from chapkit.core.services import Key
+from chapkit.job.keys import IdempotencyKey
 from chapkit.job.schemas import JobRecord
 from chapkit.ml.requests import FrameRoute
 from chapkit.ml.runners import RunnerDescription, Runners
@@ -56,7 +57,7 @@ class RunRouter:
                 methods=["POST"],
                 status_code=202,
                 response_model=model,
-                responses=responses(404, 409, 413, 422, 503),
+                responses=responses(404, 409, 413, 422, 429, 503),
                 summary=name.capitalize(),
             )
 

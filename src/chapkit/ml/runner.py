@@ -47,6 +47,10 @@ class ModelRunner:
         """Return `train(config, data, geo)` and `predict(config, model, historic, future, geo)`."""
         raise NotImplementedError
 
+    def is_same(self, other: "ModelRunner") -> bool:
+        """Tell whether `other` trains and predicts with the same functions."""
+        return self is other
+
     async def on_init(self) -> None:
         """Run once before the first request."""
 
@@ -105,13 +109,13 @@ class FunctionalModelRunner(ModelRunner, Generic[ConfigT]):
             registry: Where to look; the one of `TaskRegistry`, if left out.
 
         Raises:
-            TaskFunctionUnknownError: One of the two is missing (`task-function-unknown`).
+            RunnerUnknownError: One of the two is missing, or both are (`task-function-unknown`).
         """
         # Lazy: a runner that is made by hand needs no registry.
+        from chapkit.ml.registered import find_functions
         from chapkit.task.registry import TaskRegistry
 
-        catalogue = (registry or TaskRegistry.default).snapshot()
-        train, predict = catalogue.get(name, "ml_train"), catalogue.get(name, "ml_predict")
+        train, predict = find_functions(name, (registry or TaskRegistry.default).snapshot())
         runner = cls(train.function, predict.function, executor=train.executor or predict.executor)
         runner.train_options = RunOptions(train.retry, train.timeout, train.queue, train.tags)
         runner.predict_options = RunOptions(predict.retry, predict.timeout, predict.queue, predict.tags)
@@ -120,3 +124,7 @@ class FunctionalModelRunner(ModelRunner, Generic[ConfigT]):
     def functions(self) -> RunnerFunctions:
         """Return the two functions."""
         return RunnerFunctions(self.on_train, self.on_predict)
+
+    def is_same(self, other: ModelRunner) -> bool:
+        """Tell whether `other` trains and predicts with the same functions."""
+        return isinstance(other, FunctionalModelRunner) and self.functions() == other.functions()

@@ -109,6 +109,7 @@ class RunSubmitter:
             payload_blob=stored.blob,
             labels={"kind": step.rpartition(".")[2], "config_id": payload["config_id"], **described},
             key=sent.key and f"{handler}:{sent.key}",
+            sent_key=sent.key,
             fingerprint=stored.fingerprint,
             artifact_id=ULID(),
             queue=self._settings.queue_of(step),

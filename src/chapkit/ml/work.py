@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from anyio.to_thread import run_sync
 from pydantic import BaseModel
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from chapkit.artifact.storage import ContentStorage
 from chapkit.core.faults import reach
@@ -38,6 +38,11 @@ async def store_body(body: bytes, payload: Mapping[str, Any], storage: ContentSt
     ref = await storage.large.put(body)
     reach("payload.between-blob-and-job")
     return StoredBody(payload, ref.sha256, ref.sha256)
+
+
+async def stored_body(payload: Mapping[str, Any], blob: str | None, storage: ContentStorage) -> bytes:
+    """Return the body of a request as its job keeps it."""
+    return to_json(payload[_BODY]) if blob is None else bytes(await storage.large.read(blob))
 
 
 async def load_request(context: JobContext, schema: type[RequestT]) -> RequestT:

@@ -11,7 +11,7 @@ from chapkit.core.database import Database, parse_url
 from chapkit.core.models import Base
 from chapkit.core.quick import Prepared
 from chapkit.core.services import Services
-from chapkit.core.sqlite import SqliteDatabase
+from chapkit.core.sqlite import SqliteDatabase, is_in_memory_url
 from chapkit.web.feature import Feature, HealthChecks, SystemSections
 
 
@@ -32,15 +32,22 @@ class DatabaseFeature(Feature):
 
     def register(self, services: Services) -> None:
         """Add the check of the database to `/health`, and what a commit survives to `/api/v1/system`."""
+        services.add(DatabaseFeature, self)
         services.get(HealthChecks).add("database", _check)
         services.get(SystemSections).add("durability", _durability)
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Tell whether the data end with this process, and no other one can reach them."""
+        if self.instance is not None:
+            return self.instance.is_in_memory()
+        return _is_sqlite(self.url) and is_in_memory_url(self.url)
 
     def open(self) -> Database:
         """Return the database; nothing is connected yet."""
         if self.instance is not None:
             return self.instance
-        is_sqlite = parse_url(self.url).drivername.startswith("sqlite")
-        return (SqliteDatabase if is_sqlite else Database)(self.url, **self.options)
+        return (SqliteDatabase if _is_sqlite(self.url) else Database)(self.url, **self.options)
 
     @asynccontextmanager
     async def lifespan(self, services: Services) -> AsyncGenerator[None]:
@@ -57,6 +64,10 @@ class DatabaseFeature(Feature):
 
 class OwnTables(list[Table]):
     """Port: the tables of the entities that a service declares; without one, all that are mapped."""
+
+
+def _is_sqlite(url: str) -> bool:
+    return parse_url(url).drivername.startswith("sqlite")
 
 
 _PING = Prepared(select(literal_column("1")))

@@ -119,15 +119,39 @@ def _hint(name: str, item: str) -> str:
         return ". There is a comma too many"
     if item == "?":
         return ". Write * instead of ?"
-    base = item.partition("/")[0]
+    base, slash, _ = item.partition("/")
+    if slash and _is_valid(name, base):
+        return ". After the /, a step is a number from 1"
     low, dash, high = base.partition("-")
     if dash and low and high and _is_valid(name, low) and _is_valid(name, high):
+        if not (_is_end(name, low) and _is_end(name, high)):
+            return _hint_beside_range(name, low, high)
         if name == "day-of-week" and high in ("0", "SUN"):
             return ". A range goes upwards, and Sunday may be 7: Friday to Sunday is 5-7"
         return f". A range goes upwards: write {low}-{_highest(name)},{_lowest(name)}-{high}"
-    if _is_valid(name, base[:3]) and base.isalpha():
-        return f". Names have three letters: write {base[:3]}"
-    return ""
+    return _hint_of_name(name, base)
+
+
+def _hint_of_name(name: str, value: str) -> str:
+    if not value.isalpha() or not _is_valid(name, value[:3]):
+        return ""
+    if name == "day-of-week" and value[3:] == "L":
+        return ". Before L the weekday is a number: the last Friday is 5L"
+    return f". Names have three letters: write {value[:3]}"
+
+
+def _is_end(name: str, value: str) -> bool:
+    return _is_valid(name, f"{value}-{value}")
+
+
+def _hint_beside_range(name: str, low: str, high: str) -> str:
+    if "*" in (low, high):
+        return ". A * stands alone, or before a step; a range has a value at both ends"
+    if name == "day-of-week":
+        return ". L and # belong to one weekday, which may stand in a list: 4L,5L or 1#1,1#3"
+    if high == "L" and _is_end(name, low):
+        return f". Until the last day of the month: write {low}-31"
+    return ". L and LW stand alone, for the last day of the month and its last weekday; no days are counted from them"
 
 
 def _highest(name: str) -> str:

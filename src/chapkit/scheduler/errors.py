@@ -89,12 +89,12 @@ class NeverFiresError(UnprocessableError):
 class IntervalInvalidError(UnprocessableError):
     """The length of an interval cannot be read, or is too short or too long."""
 
-    def __init__(self, found: object, hint: str = "") -> None:
+    def __init__(self, found: object, hint: str = "", *, field: str = "every") -> None:
         super().__init__(
             f"{shown(found)} is no interval; it goes from 1 second to 366 days, as seconds (900), as text ('15m', "
             f"'1h30m', '2d'), by ISO 8601 ('PT15M'), or as a timedelta{hint}",
             code="interval-invalid",
-            field="every",
+            field=field,
             found=str(found)[:MOST_SHOWN],
         )
 

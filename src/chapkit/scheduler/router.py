@@ -4,7 +4,6 @@ import re
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import Header
 from fastapi import Query as QueryParameter
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,6 +12,7 @@ from chapkit.core.ids import ULID
 from chapkit.core.manager import BaseManager
 from chapkit.core.rendering import as_array, as_page
 from chapkit.core.schemas import PaginatedResponse
+from chapkit.job.keys import IdempotencyKey
 from chapkit.scheduler.manager import ScheduleManager
 from chapkit.scheduler.on_demand import OnDemand
 from chapkit.scheduler.plan import trigger_of
@@ -35,7 +35,7 @@ from chapkit.web.conditions import require_match
 from chapkit.web.crud import CrudRouter
 from chapkit.web.dependencies import RequestServices
 from chapkit.web.openapi import problems
-from chapkit.web.paging import DEFAULT_SIZE, MAX_SIZE
+from chapkit.web.paging import DEFAULT_SIZE, FURTHEST, MAX_SIZE
 from chapkit.web.responses import json_bytes, location_of
 
 MOST_TICKS = 100
@@ -43,11 +43,10 @@ DEFAULT_TICKS = 5
 DEFAULT_RUNS = 100
 _Count = Annotated[int, QueryParameter(ge=1, le=MOST_TICKS, description="How many ticks.")]
 _Limit = Annotated[int, QueryParameter(ge=1, le=MAX_SIZE, description="At most so many, as a bare list.")]
-_Page = Annotated[int | None, QueryParameter(ge=1, description="Page, counted from 1; answers with an envelope.")]
-_Size = Annotated[int | None, QueryParameter(ge=1, le=MAX_SIZE, description="Items on a page.")]
-_Key = Annotated[
-    str | None, Header(alias="Idempotency-Key", max_length=255, description="The same key returns the first job.")
+_Page = Annotated[
+    int | None, QueryParameter(ge=1, le=FURTHEST, description="Page, counted from 1; answers with an envelope.")
 ]
+_Size = Annotated[int | None, QueryParameter(ge=1, le=MAX_SIZE, description="Items on a page.")]
 
 _states = re.compile(rb'\.[0-9a-f]+"')
 
@@ -125,8 +124,10 @@ class ScheduleRouter(CrudRouter[ScheduleIn, ScheduleOut]):
             )
 
     def _register_demands(self) -> None:
-        async def run_now(request: Request, entity_id: str, services: RequestServices, key: _Key = None) -> Response:
-            job_id = await OnDemand(services).run_now(self._parse_ulid(entity_id), key)
+        async def run_now(
+            request: Request, entity_id: str, services: RequestServices, key: IdempotencyKey = None
+        ) -> Response:
+            job_id = await OnDemand(services).run_now(self._parse_ulid(entity_id), key, await request.body())
             answer = RunNowResult(job_id=job_id, message=f"Schedule submitted. Job ID: {job_id}")
             headers = {"Location": location_of(request, f"{self.jobs_prefix}/{job_id}")}
             return json_bytes(answer.model_dump_json().encode(), status=202, headers=headers)
@@ -140,7 +141,7 @@ class ScheduleRouter(CrudRouter[ScheduleIn, ScheduleOut]):
             http_method="POST",
             status_code=202,
             response_model=RunNowResult,
-            responses=problems(400, 404, 409, 422, 503),
+            responses=problems(400, 404, 409, 422, 429, 503),
             summary="Run beside the ticks",
         )
         self.register_entity_operation(

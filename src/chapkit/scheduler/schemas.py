@@ -3,19 +3,22 @@
 from enum import StrEnum
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from chapkit.core.ids import ULID
 from chapkit.core.schemas import EntityIn, EntityOut
 from chapkit.core.types import UtcDatetime
 from chapkit.job.options import JobOptions
 from chapkit.job.schemas import JobStatus
+from chapkit.scheduler.bodies import NUMBER, StrictBody
 from chapkit.scheduler.policies import Missed, Overlap, check_jitter
 from chapkit.scheduler.trigger_schemas import AwareMoment, TriggerOut, TriggerSpec, UpcomingTick
-from chapkit.scheduler.window import Window
+from chapkit.scheduler.window import window_of
 
 GRACE = 60.0
 """Seconds that a tick may be late without being missed."""
+SHORTEST_GRACE = 1.0
+"""Less than that a tick is late by the time that anybody can see to it."""
 MOST_BACKFILLED = 1000
 LONGEST_GRACE = 86_400.0
 MissedPolicy: TypeAlias = Literal["skip", "latest"] | dict[str, int]
@@ -73,14 +76,21 @@ class ScheduleRules(BaseModel):
     trigger: TriggerSpec
     start_at: AwareMoment | None = Field(default=None, description="No tick before this moment.")
     end_at: AwareMoment | None = Field(default=None, description="No tick at this moment or later.")
-    jitter: float = Field(default=0.0, description="The job starts up to so many seconds after its tick.")
+    jitter: Annotated[float, NUMBER] = Field(
+        default=0.0, description="The job starts up to so many seconds after its tick."
+    )
     missed: _MissedIn = "latest"
-    grace: float = Field(
-        default=GRACE, ge=0, le=LONGEST_GRACE, description="Seconds that a tick may be late without being missed."
+    grace: Annotated[float, NUMBER] = Field(
+        default=GRACE,
+        ge=SHORTEST_GRACE,
+        le=LONGEST_GRACE,
+        description="Seconds that a tick may be late without being missed.",
     )
     overlap: Overlap = Field(default=Overlap.SKIP, description="While the job of an earlier tick has not ended.")
     enabled: bool = True
-    max_failures: int | None = Field(default=None, ge=1, description="So many failures in a row pause it.")
+    max_failures: Annotated[int | None, NUMBER] = Field(
+        default=None, ge=1, description="So many failures in a row pause it."
+    )
     job: JobOptions | None = Field(default=None, description="How its jobs are run.")
 
     @field_validator("jitter")
@@ -98,7 +108,7 @@ class ScheduleRules(BaseModel):
 
     @model_validator(mode="after")
     def _check_together(self) -> "ScheduleRules":
-        window = Window(self.start_at, self.end_at)
+        window = window_of(self.start_at, self.end_at)
         # Only what was given, as assigning makes a member a given one.
         if window.start is not None:
             self.start_at = window.start
@@ -117,13 +127,11 @@ class ScheduleRules(BaseModel):
 _ONE_AFTER_ANOTHER = (Overlap.QUEUE, Overlap.REPLACE)
 
 
-class ScheduleIn(ScheduleRules, EntityIn):
+class ScheduleIn(StrictBody, ScheduleRules, EntityIn):
     """A schedule as a client sends it."""
 
-    model_config = ConfigDict(extra="forbid")
-
     name: str = Field(min_length=1, max_length=200, description="Any name; it need not be unique.")
-    target: str = Field(description="What is submitted: `task`, `ml.train`, `ml.predict`, `handler`.")
+    target: str = Field(description="What is submitted: `task`, `ml.train`, `ml.predict`, `ml.train:NAME`, `handler`.")
     arguments: dict[str, Any] = Field(default_factory=dict[str, Any], description="What the target is told.")
 
 
@@ -184,10 +192,8 @@ class ScheduleRun(TickRecord):
     job_error_code: str | None = None
 
 
-class SchedulePreviewIn(BaseModel):
+class SchedulePreviewIn(StrictBody):
     """A trigger to be explained."""
-
-    model_config = ConfigDict(extra="forbid")
 
     trigger: TriggerSpec
     start_at: AwareMoment | None = None
@@ -201,10 +207,8 @@ class SchedulePreview(BaseModel):
     next: list[UpcomingTick]
 
 
-class BackfillIn(BaseModel):
+class BackfillIn(StrictBody):
     """A range of time whose ticks are made up for."""
-
-    model_config = ConfigDict(extra="forbid")
 
     start: AwareMoment = Field(description="The first moment that counts.")
     end: AwareMoment = Field(description="The first moment that does not count any more; not in the future.")

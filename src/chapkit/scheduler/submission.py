@@ -131,6 +131,7 @@ def _completed(spec: JobSpec, schedule: Schedule, moment: datetime, source: Tick
         id=spec.id or ULID(),
         labels={**spec.labels, "schedule_id": str(schedule.id), "scheduled_for": scheduled_for},
         key=full_key,
+        sent_key=key,
         # The tick alone says which job it is: what the schedule submits may have been changed since.
         fingerprint=None if full_key is None else hashlib.sha256(full_key.encode()).hexdigest(),
         **more,

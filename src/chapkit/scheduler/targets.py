@@ -3,21 +3,20 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from chapkit.core.errors import UnprocessableError
 from chapkit.core.services import Scope
 from chapkit.job.ports import JobHandlers
 from chapkit.job.schemas import JobSpec
 from chapkit.job.targets import JobTarget
+from chapkit.scheduler.bodies import StrictBody
 
 _OURS = "chapkit."
 
 
-class HandlerArguments(BaseModel):
+class HandlerArguments(StrictBody):
     """Which handler, and what it gets."""
-
-    model_config = ConfigDict(extra="forbid")
 
     handler: str
     payload: dict[str, Any] = Field(default_factory=dict[str, Any])

@@ -51,7 +51,8 @@ class TaskScheduleRouter:
         async def schedule(request: Request, task_id: str, data: TaskScheduleIn, scope: RequestScope) -> Response:
             task = await _get_task(scope, ULID(task_id), lock=True)
             manager = scope.get(ScheduleManager)
-            created = await manager.create_entity(data.to_schedule(task.id, task.command[:_MOST_OF_NAME]))
+            with data.as_sent():
+                created = await manager.create_entity(data.to_schedule(task.id, task.command[:_MOST_OF_NAME]))
             headers = {"Location": location_of(request, f"{self.schedules_prefix}/{created.id}")}
             return json_bytes((await _render(manager, [created]))[0], status=201, headers=headers)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from fastapi import APIRouter
@@ -44,7 +44,10 @@ class TaskScheduleFeature(Feature):
     def between(cls, features: Iterable[Feature], schedules: ScheduleFeature) -> "TaskScheduleFeature":
         """Return the operations on the tasks among `features`."""
         tasks = next((item for item in features if isinstance(item, TaskFeature)), TaskFeature())
-        return cls(tasks.prefix, tasks.tags, schedules.prefix, schedules.permissions)
+        given = schedules.permissions
+        # To schedule a task is to run it.
+        allowed = replace(given, create=given.create and tasks.allow_execute)
+        return cls(tasks.prefix, tasks.tags, schedules.prefix, allowed)
 
     def register(self, services: Services) -> None:
         """Watch what happens to tasks, and say which of them a schedule is about."""

@@ -2,12 +2,14 @@
 
 from datetime import datetime
 from functools import lru_cache
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, TypeAdapter, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, TypeAdapter, field_validator, model_validator
 
 from chapkit.core.clock import to_text
 from chapkit.core.types import UtcDatetime
+from chapkit.scheduler.bodies import StrictBody
+from chapkit.scheduler.errors import IntervalInvalidError
 from chapkit.scheduler.triggers import Cron, Interval, Once, Trigger, duration, duration_text
 
 _REMEMBERED = 4096
@@ -58,7 +60,7 @@ class CronTriggerOut(BaseModel):
         return Cron(self.expression, self.timezone)
 
 
-class OnceTrigger(OnceTriggerOut):
+class OnceTrigger(StrictBody, OnceTriggerOut):
     """One moment, checked."""
 
     @model_validator(mode="after")
@@ -67,8 +69,15 @@ class OnceTrigger(OnceTriggerOut):
         return self
 
 
-class IntervalTrigger(IntervalTriggerOut):
+class IntervalTrigger(StrictBody, IntervalTriggerOut):
     """Every so many seconds, checked."""
+
+    @field_validator("every", mode="before")
+    @classmethod
+    def _refuse_truth_value(cls, value: Any) -> Any:
+        if isinstance(value, bool):
+            raise IntervalInvalidError(value)
+        return value
 
     @model_validator(mode="after")
     def _settle(self) -> "IntervalTrigger":
@@ -78,7 +87,7 @@ class IntervalTrigger(IntervalTriggerOut):
         return self
 
 
-class CronTrigger(CronTriggerOut):
+class CronTrigger(StrictBody, CronTriggerOut):
     """A cron expression, checked."""
 
     @model_validator(mode="after")

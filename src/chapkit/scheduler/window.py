@@ -41,6 +41,23 @@ class Window:
         return trigger if self.start is None and self.end is None else Limited(trigger, self)
 
 
+def window_of(start_at: datetime | None, end_at: datetime | None) -> Window:
+    """Return the window of a schedule, refusing its limits by the names that they have there.
+
+    Raises:
+        NaiveTimeError: One says no zone (`schedule-time-naive`).
+        WindowInvalidError: The end is not after the start (`schedule-window-invalid`).
+    """
+    for name, moment in (("start_at", start_at), ("end_at", end_at)):
+        if moment is not None:
+            clamped(moment, name)
+    try:
+        return Window(start_at, end_at)
+    except WindowInvalidError as error:
+        error.extensions["field"] = "end_at"
+        raise
+
+
 @dataclass(frozen=True)
 class Limited(Trigger):
     """Another trigger within a window."""

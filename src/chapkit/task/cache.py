@@ -3,12 +3,12 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
-from pydantic_core import PydanticSerializationError, from_json, to_json
+from pydantic_core import from_json, to_json
 
 from chapkit.core.error_text import name_and_text
 from chapkit.core.errors import ConfigurationError
@@ -47,11 +47,16 @@ class Cache:
         _ = self.seconds
         # One text would be taken for its letters.
         key = (self.key,) if isinstance(self.key, str) else self.key
-        tags = (self.tags,) if isinstance(self.tags, str) else tuple(self.tags)
-        if not all(0 < len(tag) <= MAX_TAG_LENGTH for tag in tags):
+        if key is not None and not callable(key):
+            if not _are_texts(key):
+                raise _invalid("key", key, 'give names of parameters, key=["place"], or a function of them')
+            key = tuple(key)
+        if not _are_texts(self.tags):
+            raise _invalid("tags", self.tags, 'give texts in a list: tags=["climate"]')
+        if not all(0 < len(tag) <= MAX_TAG_LENGTH for tag in self.tags):
             raise _invalid("tags", self.tags, f"a tag is a text of 1 to {MAX_TAG_LENGTH} characters")
-        object.__setattr__(self, "tags", tags)
-        object.__setattr__(self, "key", key if key is None or callable(key) else tuple(key))
+        object.__setattr__(self, "tags", tuple(self.tags))
+        object.__setattr__(self, "key", key)
 
     @property
     def seconds(self) -> float | None:
@@ -82,7 +87,7 @@ class Cache:
         try:
             # By way of JSON, so that what looks the same in it is the same.
             chosen = from_json(to_json([function, version, self._chosen(parameters)]))
-        except (ArithmeticError, LookupError, TypeError, ValueError, PydanticSerializationError) as error:
+        except Exception as error:
             raise ConfigurationError(
                 f"The cache key of {function} could not be made: {name_and_text(error)}; "
                 "its function gets the parameters as one mapping and returns what JSON can carry",
@@ -98,6 +103,12 @@ class Cache:
         if callable(self.key):
             return [self.key(parameters)]
         return {name: parameters.get(name) for name in self.key}
+
+
+def _are_texts(items: object) -> bool:
+    if isinstance(items, str) or not isinstance(items, Collection):
+        return False
+    return all(isinstance(item, str) for item in cast("Collection[object]", items))
 
 
 def _seconds(ttl: object) -> float | None:

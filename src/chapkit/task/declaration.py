@@ -195,8 +195,17 @@ def _check_options(name: str, options: FunctionOptions) -> None:
     # A text would be taken for its letters.
     if isinstance(tags, str) or not isinstance(tags, Collection) or not _are_texts(tags):  # pyright: ignore[reportUnknownArgumentType]
         raise _wrong_option("tags", tags, 'texts: tags=("climate", "daily")')
-    if timeout is not None and (isinstance(timeout, bool) or not (0 < timeout < math.inf)):
+    if timeout is not None and not _is_time(timeout):
         raise _wrong_option("timeout", timeout, "seconds above 0")
+    cache = options.get("cache")
+    if cache is not None and (type := options.get("type", TASK)) != TASK:
+        raise ConfigurationError(
+            f"'{name}' is registered with cache={cache!r:.100}, which has no effect on a function of the "
+            f"type {type}: only results of tasks are kept; leave out cache",
+            code="task-options-invalid",
+            field="cache",
+            found=type,
+        )
     for option in ("queue", "version"):
         value = options.get(option)
         if value is not None and not (isinstance(value, str) and value):
@@ -204,6 +213,11 @@ def _check_options(name: str, options: FunctionOptions) -> None:
     retry: Any = options.get("retry")
     if retry is not None and not isinstance(retry, Retry):
         raise _wrong_option("retry", retry, "a policy: retry=Retry(attempts=3)")
+
+
+def _is_time(value: Any) -> bool:
+    # A truth value is a number for Python, but for nobody else.
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
 
 
 def _are_texts(items: Collection[Any]) -> bool:

@@ -1,19 +1,22 @@
 """What can go wrong with functions that were registered."""
 
 import difflib
+import re
 from collections.abc import Collection, Sequence
 from typing import Any
 
 from chapkit.core.errors import ConfigurationError, NotFoundError, UnprocessableError
 
+_modules = re.compile(r"(?:(?:\w+|<\w+>)\.)+").sub
+
 
 class TaskFunctionUnknownError(NotFoundError, KeyError):
     """No function was registered under this name."""
 
-    def __init__(self, name: str, type: str, known: Collection[str]) -> None:
+    def __init__(self, name: str, type: str, known: Collection[str], detail: str | None = None) -> None:
         near = nearest(name, known)
         super().__init__(
-            f"Task '{name}' not found in registry{did_you_mean(near)}",
+            detail or f"Task '{name}' not found in registry{did_you_mean(near)}",
             code="task-function-unknown",
             found=name,
             type=type,
@@ -71,7 +74,7 @@ class ProviderMissingError(ConfigurationError):
 
     def __init__(self, function: str, parameter: str, wanted: str, place: str, known: Collection[str]) -> None:
         near = nearest(wanted, known)
-        short = wanted.rpartition(".")[2]
+        short = _modules("", wanted)
         super().__init__(
             f"Nothing provides {wanted} for the parameter '{parameter}' of {function} ({place})"
             f"{did_you_mean(near)}; add provide({short}, factory) to the builder, or give the parameter a default",

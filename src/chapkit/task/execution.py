@@ -24,8 +24,13 @@ from chapkit.task.stored import StoredTask
 
 PYTHON_HANDLER = "task.python"
 SHELL_HANDLER = "task.shell"
-COMMAND_GRACE = 5.0
-"""Seconds after its time limit in which a command is killed and what it wrote is read; then the job itself is late."""
+COMMAND_LIMIT = "command_timeout"
+"""Label of the seconds that a command may take."""
+COMMAND_GRACE = 5.0625
+"""Seconds after its time limit in which a command is killed and what it wrote is read; then the job itself is late.
+
+No round number, so that nobody takes the limit which a schedule has set later for one with this on top.
+"""
 _KIND = "task"
 _SHOWN_COMMAND = 80
 _POINTLESS = (TaskRefusal, TaskParametersError)
@@ -120,7 +125,7 @@ class TaskSubmitter:
             ChapkitError: The service could not run it; see `check`.
         """
         if not task.enabled:
-            raise TaskDisabledError(task.id, task.disabled_reason)
+            raise TaskDisabledError(task.id, task.disabled_reason, is_orphan=task.is_orphan)
         own = None if task.job is None else JobOptions.model_validate(task.job)
         payload: dict[str, Any] = {"task_id": task.id}
         if asked.parameters is not None:
@@ -139,8 +144,10 @@ class TaskSubmitter:
             **_identity(SHELL, task.id, asked),
         )
         spec = _with_options(spec, own, asked.options)
-        later = None if spec.timeout is None else min(spec.timeout + COMMAND_GRACE, LONGEST_TIMEOUT)
-        return Plan(replace(spec, timeout=later))
+        if spec.timeout is None:
+            return Plan(spec)
+        labels = {**spec.labels, COMMAND_LIMIT: spec.timeout}
+        return Plan(replace(spec, timeout=attempt_limit(spec.timeout), labels=labels))
 
     def plan_function(self, name: str, asked: Asked) -> Plan:
         """Return the job that calls a function which no task stands for.
@@ -206,13 +213,18 @@ class TaskSubmitter:
         return Submitted(job, "miss" if was_run else "hit")
 
 
+def attempt_limit(timeout: float) -> float:
+    """Return what an attempt may take whose command may take `timeout` seconds."""
+    return min(timeout + COMMAND_GRACE, LONGEST_TIMEOUT)
+
+
 def _hit(spec: JobSpec, artifact_id: ULID) -> JobSpec:
     return replace(spec, id=ULID(), labels={**spec.labels, "cache": "hit"}, artifact_id=artifact_id)
 
 
 def _identity(what: str, task_id: str | None, asked: Asked) -> dict[str, Any]:
     key = None if asked.key is None else f"task:{task_id or what}:{asked.key}"
-    return {"key": key, "fingerprint": asked.fingerprint}
+    return {"key": key, "sent_key": asked.key, "fingerprint": asked.fingerprint}
 
 
 def _with_options(spec: JobSpec, *given: JobOptions | None) -> JobSpec:

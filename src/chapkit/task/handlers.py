@@ -131,5 +131,5 @@ def _held_because(function: str, before: str, now: str) -> str:
     return (
         f"The code of {function} has changed since the job was submitted (from {before} to {now}), so it waits: "
         "for a start of the service with the former code, or for somebody to cancel it, or to run it with the new "
-        "code by POST $cancel and then $retry"
+        "code by POST $retry"
     )

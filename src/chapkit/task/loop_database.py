@@ -39,7 +39,8 @@ class LoopDatabase(Database):
     def open_run_session(self, watch: WriteWatch) -> AsyncSession:
         """Return a session that becomes a writer when it first writes, of which `watch` is told."""
         bound: AsyncEngine = self.engine.execution_options(**{_WATCH: watch})
-        session = self._session_factory(bind=bound)
+        # Used after the run, it would begin a transaction that nobody ends.
+        session = self._session_factory(bind=bound, close_resets_only=False)
         # Unlike a unit of work of the library, a function may commit in between and go on.
         event.listen(session.sync_session, "after_transaction_end", _forget_locked_rows)
         return session

@@ -8,10 +8,12 @@ from chapkit.artifact.coder import PreparedContent
 from chapkit.artifact.manager import ArtifactManager
 from chapkit.core.faults import reach
 from chapkit.core.ids import ULID
-from chapkit.core.services import Scope
+from chapkit.core.services import Scope, Services
 from chapkit.job.context import JobContext
 from chapkit.job.ports import JobHandler
+from chapkit.job.schemas import Revision
 from chapkit.job.settled import change_job
+from chapkit.task.revision import revise_task
 from chapkit.task.schemas import TASK_RESULT_TYPE
 from chapkit.task.work import TaskWork, describe_work
 
@@ -21,6 +23,10 @@ class TaskHandler(JobHandler):
 
     def __init__(self) -> None:
         self._works: WeakKeyDictionary[JobContext, TaskWork] = WeakKeyDictionary()
+
+    async def revise(self, services: Services, stored: Revision, given: Mapping[str, Any]) -> Revision:
+        """Return the execution with other parameters."""
+        return await revise_task(services, stored, given)
 
     async def on_failure(self, scope: Scope, context: JobContext, error: BaseException) -> None:
         """Leave an artifact that says what went wrong."""

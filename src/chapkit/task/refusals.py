@@ -6,6 +6,8 @@ from chapkit.core.errors import ChapkitError, ConflictError, ForbiddenError, Not
 from chapkit.core.ids import ULID
 from chapkit.task.errors import did_you_mean, nearest
 
+_ENABLE = 'enable it with PATCH {"enabled": true}'
+
 
 class TaskRefusal(Exception):
     """Marks errors that come again however often a job is tried."""
@@ -48,10 +50,10 @@ class ShellTasksOffError(ForbiddenError, TaskRefusal):
 class TaskDisabledError(ConflictError, TaskRefusal):
     """The task is not to be run."""
 
-    def __init__(self, task_id: ULID, reason: str | None) -> None:
+    def __init__(self, task_id: ULID, reason: str | None, *, is_orphan: bool = False) -> None:
+        way_out = "register the function again and restart the service" if is_orphan else _ENABLE
         super().__init__(
-            f"Cannot execute disabled task {task_id}{f': {reason}' if reason else ''}; "
-            'enable it with PATCH {"enabled": true}',
+            f"Cannot execute disabled task {task_id}{f': {reason}' if reason else ''}; {way_out}",
             code="task-disabled",
             reason=reason,
         )

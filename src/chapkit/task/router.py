@@ -9,9 +9,10 @@ from fastapi import Query as QueryParameter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from chapkit.artifact.answers import IdempotencyKey, JobAnswers, Prefer, responses
+from chapkit.artifact.answers import JobAnswers, Prefer, responses
 from chapkit.core.query import Filter, Operator, Query, Sort
 from chapkit.core.schemas import PaginatedResponse
+from chapkit.job.keys import IdempotencyKey
 from chapkit.task.cache_admin import CacheAdmin
 from chapkit.task.execution import Asked, TaskSubmitter
 from chapkit.task.functions import TaskFunctions

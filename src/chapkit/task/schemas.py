@@ -2,7 +2,7 @@
 
 from typing import Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from chapkit.core.ids import ULID
 from chapkit.core.schemas import EntityIn, EntityOut
@@ -30,6 +30,13 @@ class TaskIn(EntityIn):
     enabled: bool = True
     disabled_reason: str | None = Field(default=None, max_length=1000, description="Why it is not to be run.")
     job: JobOptions | None = Field(default=None, description="How its jobs are run, if not as the function says.")
+
+    @field_validator("command")
+    @classmethod
+    def _check_command(cls, command: str) -> str:
+        if "\x00" in command:
+            raise ValueError("a command cannot hold a NUL character; leave it out, or let printf write it")
+        return command
 
 
 class TaskOut(EntityOut):

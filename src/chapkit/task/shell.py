@@ -1,5 +1,7 @@
 """Commands as jobs: bounded, killed with all that they have started, their output kept."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,7 +14,7 @@ from chapkit.job.commands import Command, CommandFailedError, CommandResult, Com
 from chapkit.job.context import JobContext
 from chapkit.job.errors import JobTimeoutError
 from chapkit.job.ports import JobOutcome
-from chapkit.task.execution import COMMAND_GRACE, SHELL_HANDLER
+from chapkit.task.execution import COMMAND_LIMIT, SHELL_HANDLER, attempt_limit
 from chapkit.task.recording import TaskHandler, record_artifact
 from chapkit.task.refusals import ShellTasksOffError, TaskTypeChangedError
 from chapkit.task.schemas import SHELL
@@ -20,6 +22,8 @@ from chapkit.task.work import describe_error, load_work
 
 PARAMETERS = "CHAPKIT_PARAMETERS"
 """Environment variable of the command that holds the parameters of its task as JSON."""
+_LAST_MOMENT = 1.0
+"""Seconds at most by which a command ends before an attempt whose limit was set by a schedule."""
 
 
 class ShellTaskHandler(TaskHandler):
@@ -47,12 +51,14 @@ class ShellTaskHandler(TaskHandler):
         if work.task_type != SHELL:
             raise TaskTypeChangedError(work.task_type)
         environment = {} if work.parameters is None else {PARAMETERS: to_json(work.parameters).decode()}
-        limit = _limit(context.claim.timeout)
-        command = Command(work.command, cwd=Path.cwd(), timeout=limit, env=environment)
+        limit = limit_of(context.claim.timeout, context.labels)
+        seconds = None if limit is None else limit.seconds
+        command = Command(work.command, cwd=Path.cwd(), timeout=seconds, env=environment)
         try:
             result = await run_command(command, context, stream=True)
         except CommandTimedOutError as error:
-            raise JobTimeoutError(str(error)) from error
+            told = error if limit is None else CommandTimedOutError(error.result.program, limit.told, error.result)
+            raise JobTimeoutError(str(told)) from error
         if result.exit_code != 0:
             raise ShellTaskFailedError(result)
         content = {"task": work.snapshot, **_output(result)}
@@ -93,6 +99,24 @@ def _output(result: CommandResult) -> dict[str, Any]:
     }
 
 
-def _limit(timeout: float | None) -> float | None:
-    """Return what the command may take; the attempt itself may take a little more, so that its output is kept."""
-    return None if timeout is None else max(timeout - COMMAND_GRACE, timeout / 2)
+@dataclass(frozen=True)
+class Limit:
+    """How long a command may take."""
+
+    seconds: float
+    told: float
+    """What the user has written."""
+
+
+def limit_of(timeout: float | None, labels: Mapping[str, Any]) -> Limit | None:
+    """Return the limit of a command in an attempt that may take `timeout` seconds.
+
+    What a schedule says takes the place of the limit of the attempt; then the command ends a moment before that, as
+    what it wrote could not be kept after it.
+    """
+    if timeout is None:
+        return None
+    wanted: float | None = labels.get(COMMAND_LIMIT)
+    if wanted is not None and timeout == attempt_limit(wanted):
+        return Limit(wanted, wanted)
+    return Limit(timeout - min(_LAST_MOMENT, timeout / 10), timeout)

@@ -12,9 +12,10 @@ from chapkit.core.clock import to_text
 from chapkit.core.ids import ULID
 from chapkit.core.quick import Prepared
 from chapkit.task.models import Task
+from chapkit.task.schemas import ORPHAN
 
 _NAMES = (
-    *("id", "command", "task_type", "parameters", "enabled", "disabled_reason", "job"),
+    *("id", "command", "task_type", "parameters", "enabled", "disabled_by", "disabled_reason", "job"),
     *("created_at", "updated_at"),
 )
 _AS_STORED = frozenset({"id", "parameters", "job", "created_at", "updated_at"})
@@ -34,10 +35,16 @@ class StoredTask:
     task_type: str
     parameters: Mapping[str, Any] | None
     enabled: bool
+    disabled_by: str | None
     disabled_reason: str | None
     job: Mapping[str, Any] | None
     created_at: str
     updated_at: str
+
+    @property
+    def is_orphan(self) -> bool:
+        """Tell whether it is disabled because its function was missing."""
+        return self.disabled_by == ORPHAN
 
     @classmethod
     def of(cls, task: Task) -> "StoredTask":
@@ -49,13 +56,14 @@ class StoredTask:
     @classmethod
     def from_row(cls, row: Any) -> "StoredTask":
         """Return what `FIND` has found."""
-        id, command, task_type, parameters, enabled, reason, job, created_at, updated_at = row
+        id, command, task_type, parameters, enabled, by, reason, job, created_at, updated_at = row
         return cls(
             id=ULID.trusted(id),
             command=command,
             task_type=task_type,
             parameters=_value(parameters),
             enabled=bool(enabled),
+            disabled_by=by,
             disabled_reason=reason,
             job=_value(job),
             created_at=_moment(created_at),

@@ -61,7 +61,7 @@ async def load_work(scope: Scope, payload: Mapping[str, Any]) -> TaskWork:
     if task is None:
         raise TaskUnknownError(str(payload.get("task_id")))
     if not task.enabled:
-        raise TaskDisabledError(task.id, task.disabled_reason)
+        raise TaskDisabledError(task.id, task.disabled_reason, is_orphan=task.is_orphan)
     return _work_of(task, given)
 
 

@@ -29,6 +29,8 @@ _Ids = Annotated[list[str], QueryParameter(alias="id", max_length=MAX_ITEMS)]
 _Partial = Annotated[
     bool, QueryParameter(alias="partial", description="Keep what succeeds and answer 207 with an error per item")
 ]
+Cascade = Annotated[bool | None, QueryParameter(description="Whether what hangs on the entity is deleted with it")]
+"""What a deletion says of what hangs on an entity."""
 Step = Callable[[Any], Awaitable[bytes | None]]
 
 
@@ -95,12 +97,12 @@ def _patching(in_type: type[Any]) -> Callable[..., Any]:
 
 
 def _deleting() -> Callable[..., Any]:
-    async def delete(ids: _Ids, manager: Any, partial: _Partial = False) -> Response:
+    async def delete(ids: _Ids, manager: Any, partial: _Partial = False, cascade: Cascade = None) -> Response:
         async def step(text: str) -> None:
             id = ULID(text)
             if not await manager.exists_by_id(id):
                 raise NotFoundError(f"Entity with id {id} not found")
-            await manager.delete_by_id(id)
+            await manager.delete_by_id(id, cascade=cascade)
 
         return await _run(manager, ids, step, partial, 200)
 

@@ -15,7 +15,7 @@ from chapkit.core.manager import BaseManager
 from chapkit.core.query import Query
 from chapkit.core.rendering import as_array, as_page
 from chapkit.core.schemas import CollectionStats, EntityIn, EntityOut, PaginatedResponse
-from chapkit.web.bulk import register_bulk
+from chapkit.web.bulk import Cascade, register_bulk
 from chapkit.web.conditions import require_match
 from chapkit.web.feature import CrudPermissions
 from chapkit.web.filters import parse_filters, parse_sort
@@ -37,7 +37,6 @@ Filters = Annotated[
 Sorting = Annotated[
     str | None, QueryParameter(alias="sort", description="Fields, comma-separated; `-` before one means falling")
 ]
-_Cascade = Annotated[bool | None, QueryParameter(description="Whether what hangs on the entity is deleted with it")]
 _Patch = Annotated[dict[str, Any], Body(description="Merge patch: null removes a member, so its default returns")]
 
 
@@ -165,7 +164,7 @@ class CrudRouter(Router, Generic[InSchemaT, OutSchemaT]):
             )
 
     def _register_delete(self) -> None:
-        async def delete(request: Request, entity_id: str, manager: Any, cascade: _Cascade = None) -> Response:
+        async def delete(request: Request, entity_id: str, manager: Any, cascade: Cascade = None) -> Response:
             id = await self._require_state(request, entity_id, manager)
             await manager.delete_by_id(id, cascade=cascade)
             return Response(status_code=204)

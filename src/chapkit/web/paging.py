@@ -12,11 +12,12 @@ from chapkit.core.ids import ULID
 
 MAX_SIZE = 1000
 DEFAULT_SIZE = 50
-_FURTHEST = 1_000_000_000
+FURTHEST = 1_000_000_000
+"""The highest page, limit or number of an event; every database takes it, also multiplied by a size."""
 
 
 _Page = Annotated[
-    int | None, QueryParameter(ge=1, le=_FURTHEST, description="Page, counted from 1; answers with an envelope.")
+    int | None, QueryParameter(ge=1, le=FURTHEST, description="Page, counted from 1; answers with an envelope.")
 ]
 _Size = Annotated[
     int | None, QueryParameter(ge=1, le=MAX_SIZE, description=f"Items on a page; {DEFAULT_SIZE} if left out.")
@@ -24,7 +25,7 @@ _Size = Annotated[
 _Cursor = Annotated[
     str | None, QueryParameter(description="Where to go on; empty for the start. The next one is in the Link header.")
 ]
-_Limit = Annotated[int | None, QueryParameter(ge=1, le=_FURTHEST, description="At most so many items, as a bare list.")]
+_Limit = Annotated[int | None, QueryParameter(ge=1, le=FURTHEST, description="At most so many items, as a bare list.")]
 
 
 @dataclass(frozen=True)

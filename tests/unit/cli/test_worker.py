@@ -21,7 +21,8 @@ SERVICE = """
 from chapkit.api import ServiceBuilder, ServiceInfo
 
 info = ServiceInfo(display_name="Worked")
-app = ServiceBuilder(info=info).with_jobs(queues={"gpu": 1}).build()
+app = ServiceBuilder(info=info, database_url="sqlite+aiosqlite:///worked.db").with_jobs(queues={"gpu": 1}).build()
+forgetful = ServiceBuilder(info=info).with_jobs().build()
 idle = ServiceBuilder(info=info).build()
 """
 
@@ -88,7 +89,11 @@ def test_a_wrong_option_is_refused(told: Told, arguments: list[str], text: str) 
 
 @pytest.mark.parametrize(
     ("target", "code"),
-    [("worked_service:idle", "app-without-jobs"), ("nowhere_service:app", "app-module-missing")],
+    [
+        ("worked_service:idle", "app-without-jobs"),
+        ("worked_service:forgetful", "worker-database-in-memory"),
+        ("nowhere_service:app", "app-module-missing"),
+    ],
 )
 def test_a_service_that_cannot_be_worked_for_is_refused_in_one_line(told: Told, target: str, code: str) -> None:
     result = call(target)

@@ -144,6 +144,9 @@ def test_what_a_mapping_leaves_out_is_as_usual() -> None:
         ("attempts", 0),
         ("attempts", -1),
         ("attempts", 1001),
+        ("attempts", 2.5),
+        ("attempts", "3"),
+        ("initial", "1"),
         ("initial", -0.1),
         ("initial", float("nan")),
         ("initial", float("inf")),
@@ -154,6 +157,9 @@ def test_what_a_mapping_leaves_out_is_as_usual() -> None:
         ("maximum", 31 * 86400.0),
         ("on", "OSError"),
         ("never", OSError),
+        ("on", (3,)),
+        ("on", (int,)),
+        ("never", (OSError(),)),
     ],
 )
 def test_values_that_make_no_sense_are_refused(name: str, value: object) -> None:

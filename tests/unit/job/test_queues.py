@@ -14,6 +14,7 @@ from chapkit.core.ids import ULID
 from chapkit.job.context import JobContext
 from chapkit.job.endings import Outcome
 from chapkit.job.errors import JobNotFoundError
+from chapkit.job.feature import JobFeature
 from chapkit.job.ledger import JobLedger
 from chapkit.job.notices import News
 from chapkit.job.ports import JobHandler, JobOutcome
@@ -156,12 +157,31 @@ async def test_a_queue_that_the_service_does_not_have_is_refused(database: Datab
         assert (await system.jobs.stats()).total == 1
 
 
-@pytest.mark.parametrize("settings", [{"queues": {"slow": 0}}, {"max_concurrency": -1}])
-async def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any], database: Database) -> None:
-    with pytest.raises(ConfigurationError) as refused:
-        async with job_system(database, **settings):
-            pass
-    assert refused.value.code == "job-settings-invalid"
+@pytest.mark.parametrize(
+    ("settings", "option"),
+    [
+        ({"queues": {"slow": 0}}, "queues"),
+        ({"queues": {"slow": 1.5}}, "queues"),
+        ({"queues": {"": 1}}, "queues"),
+        ({"queues": {"a,b": 1}}, "queues"),
+        ({"queues": {"a b": None}}, "queues"),
+        ({"queues": {3: 1}}, "queues"),
+        ({"max_concurrency": -1}, "workers"),
+        ({"max_concurrency": 1.5}, "workers"),
+        ({"max_concurrency": "4"}, "workers"),
+        ({"max_concurrency": True}, "workers"),
+        ({"max_waiting": 0}, "max_waiting"),
+        ({"shutdown_timeout": -1}, "shutdown_timeout"),
+        ({"shutdown_timeout": float("nan")}, "shutdown_timeout"),
+        ({"shutdown_timeout": "1"}, "shutdown_timeout"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused_by_the_name_of_the_option(
+    settings: dict[str, Any], option: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=f"with_jobs.{option}=") as refused:
+        JobFeature(**settings)
+    assert (refused.value.code, refused.value.extensions["field"]) == ("job-settings-invalid", option)
 
 
 class _CountingClock(SystemClock):

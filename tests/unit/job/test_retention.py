@@ -103,7 +103,10 @@ def test_durations_are_given_as_text_or_as_such(
         ({"age": timedelta(0)}, "age"),
         ({"age": "99999999w"}, "age"),
         ({"events_age": "1.5d"}, "events_age"),
+        ({"age": 5}, "age"),
+        ({"events_age": 1.5}, "events_age"),
         ({"count": -1}, "count"),
+        ({"count": 1.5}, "count"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused_by_name(settings: dict[str, Any], named: str) -> None:

@@ -1,5 +1,9 @@
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
 import pytest
 
+from chapkit.core.errors import ConfigurationError
 from chapkit.core.ids import ULID
 from chapkit.job.schemas import ChapkitJobRecord, JobRecord, JobSpec, JobStatus
 
@@ -37,3 +41,20 @@ def test_the_older_name_is_the_same_class() -> None:
 
 def test_two_specs_do_not_share_a_payload() -> None:
     assert JobSpec(handler="a").payload is not JobSpec(handler="a").payload
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("concurrency_limit", 0),
+        ("concurrency_limit", 2**31),
+        ("priority", 10**30),
+        ("priority", -(2**31)),
+        ("run_after", datetime(9999, 12, 31, 23, tzinfo=timezone(timedelta(hours=-5)))),
+        ("queue_timeout", float("nan")),
+    ],
+)
+def test_a_spec_that_no_database_takes_is_refused_by_name(name: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=name) as refused:
+        JobSpec(**{"handler": "a", name: value})
+    assert (refused.value.code, refused.value.extensions["field"]) == ("job-spec-invalid", name)

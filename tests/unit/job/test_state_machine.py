@@ -30,7 +30,7 @@ from chapkit.job.errors import JobTimeoutError, ProcessDiedError, StaleAttemptEr
 from chapkit.job.policies import Retry
 from chapkit.job.repository import JobRepository
 from chapkit.job.rows import ATTEMPTS, EVENTS, JOBS
-from chapkit.job.schemas import JobSpec
+from chapkit.job.schemas import JobSpec, Revision
 from chapkit.job.specs import row_of
 from tests.unit.job.ground import Ground
 from tests.unit.job.model import FINAL, Model, ModelJob
@@ -263,7 +263,7 @@ class JobMachine(RuleBasedStateMachine):
     @rule(place=_places)
     def retry_by_hand(self, place: int) -> None:
         job = self._job(place)
-        row = self.run(self.ground.ledger.restart(ULID(job.id), b'{"value": 2}'))
+        row = self.run(self.ground.ledger.restart(ULID(job.id), Revision({"value": 2})))
         assert (row is not None) is self.model.restart(job)
 
     @precondition(lambda self: self.model.jobs)

@@ -114,6 +114,18 @@ def test_a_function_that_cannot_be_called_is_named(function: Callable[..., Any])
     assert caught.value.extensions["function"].endswith(function.__name__)
 
 
+def swapped_among_others(data: Any, config: Any, places: Any) -> None: ...
+def swapped_and_anything(data: Any, config: Any, *more: Any) -> None: ...
+def behind_another(config: Any, data: Any, verbose: bool = False, geo: Any = None) -> None: ...
+
+
+@pytest.mark.parametrize("function", [swapped_among_others, swapped_and_anything, behind_another])
+def test_a_known_name_at_the_place_of_another_is_refused(function: Callable[..., Any]) -> None:
+    with pytest.raises(ConfigurationError, match=r"must take \(config, data, geo\).*found \(") as caught:
+        bind(function)
+    assert caught.value.code == "runner-signature-invalid"
+
+
 @pytest.mark.parametrize("thing", [None, "train", 3])
 def test_something_that_is_no_function_is_refused(thing: Any) -> None:
     with pytest.raises(ConfigurationError, match="not callable"):

@@ -100,23 +100,34 @@ async def test_a_tick_within_the_grace_runs_in_any_case(database: Database) -> N
         assert run.outcome is TickOutcome.SUBMITTED
 
 
+async def test_the_shortest_grace_is_enough_for_a_schedule_of_seconds_that_makes_up_for_nothing(
+    database: Database,
+) -> None:
+    async with schedule_system(database, Note(), runs_jobs=False) as system:
+        trigger = {"type": "interval", "every": 1, "anchor": NOON}
+        schedule = await system.create(trigger=trigger, missed="skip", overlap="allow", grace=1)
+        await system.pass_time(timedelta(seconds=1, milliseconds=20))
+        await system.pass_time(timedelta(seconds=1))
+        assert [run.outcome for run in await system.runs(schedule.id)] == ["submitted", "submitted"]
+
+
 async def test_a_schedule_of_seconds_that_slept_for_a_year_is_seen_to_in_bounded_steps(database: Database) -> None:
     async with schedule_system(database, Note(), runs_jobs=False) as system:
         trigger = {"type": "interval", "every": 1, "anchor": NOON}
-        schedule = await system.create(trigger=trigger, missed={"all": 120}, overlap="allow", grace=0)
+        schedule = await system.create(trigger=trigger, missed={"all": 120}, overlap="allow", grace=1)
         await system.pass_time(timedelta(days=365))
         runs = await system.runs(schedule.id)
         end = system.clock.moment
-        assert [run.scheduled_for for run in runs] == [end - timedelta(seconds=number) for number in range(120, -1, -1)]
-        assert await system.count_jobs() == 121
+        assert [run.scheduled_for for run in runs] == [end - timedelta(seconds=number) for number in range(121, -1, -1)]
+        assert await system.count_jobs() == 122
         assert (await system.get(schedule.id)).next_run_at == end + timedelta(seconds=1)
 
 
 async def test_only_the_last_of_very_many_missed_ticks_are_written_down(database: Database) -> None:
     async with schedule_system(database, Note(), runs_jobs=False) as system:
         trigger = {"type": "cron", "expression": "* * * * * *", "timezone": "Africa/Kigali"}
-        schedule = await system.create(trigger=trigger, missed="latest", grace=0)
-        await system.pass_time(timedelta(days=30))
+        schedule = await system.create(trigger=trigger, missed="latest", grace=1)
+        await system.pass_time(timedelta(days=30, milliseconds=500))
         runs = await system.runs(schedule.id)
         assert len(runs) < 30
         assert await system.count_jobs() == 1
@@ -335,7 +346,7 @@ async def test_ticks_that_fail_count_as_failures(database: Database) -> None:
     async with schedule_system(database, Note(), runs_jobs=False) as system:
         moody = Moody()
         system.services.get(JobTargets).add(moody)
-        schedule = await system.create(target="moody", max_failures=2, missed={"all": 10}, grace=0)
+        schedule = await system.create(target="moody", max_failures=2, missed={"all": 10}, grace=1)
         moody.error = NotFoundError("Gone")
         await system.pass_time(5 * MINUTE)
         runs = await system.runs(schedule.id)

@@ -56,6 +56,11 @@ async def test_what_could_never_run_is_refused(database: Database, members: dict
         {"trigger": {"type": "sometimes"}},
         {"trigger": {"type": "interval", "every": "1m", "timezone": "UTC"}},
         {"grace": -1},
+        {"grace": 0},
+        {"grace": 0.9},
+        {"grace": True},
+        {"jitter": True},
+        {"max_failures": True},
         {"overlap": "perhaps"},
         {"max_failures": 0},
         {"job": {"run_after": NOON}},
@@ -170,9 +175,9 @@ async def test_a_job_that_somebody_asked_for_is_in_the_way_of_a_tick(database: D
 async def test_a_backfill_makes_up_for_ticks_without_a_job(database: Database) -> None:
     note = Note()
     async with schedule_system(database, note) as system:
-        schedule = await system.create(missed="skip", grace=0, overlap="queue")
+        schedule = await system.create(missed="skip", grace=1, overlap="queue")
         await system.pass_time(MINUTE)
-        await system.pass_time(3 * MINUTE + timedelta(seconds=1))
+        await system.pass_time(3 * MINUTE + timedelta(seconds=2))
         wanted = BackfillIn(start=NOON - 3 * MINUTE, end=NOON + 4 * MINUTE)
         result = await system.on_demand.backfill(schedule.id, wanted)
         # An interval begins with its anchor.

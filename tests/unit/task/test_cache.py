@@ -33,11 +33,25 @@ def test_a_time_to_live_that_makes_no_sense_is_refused_where_it_is_written(ttl: 
     assert (caught.value.code, caught.value.extensions["field"]) == ("cache-invalid", "ttl")
 
 
-def test_tags_are_texts_and_one_alone_needs_no_list() -> None:
-    assert Cache(tags="climate").tags == ("climate",)
+def test_tags_are_texts() -> None:
     assert Cache(tags=["a", "b"]).tags == ("a", "b")
     with pytest.raises(ConfigurationError, match="100 characters"):
         Cache(tags=[""])
+
+
+@pytest.mark.parametrize("value", [3, True, [3], [None], b"ab"])
+@pytest.mark.parametrize("field", ["key", "tags"])
+def test_what_is_no_text_is_refused_where_it_is_written(field: str, value: Any) -> None:
+    options: dict[str, Any] = {field: value}
+    with pytest.raises(ConfigurationError) as caught:
+        Cache(**options)
+    assert (caught.value.code, caught.value.extensions["field"]) == ("cache-invalid", field)
+
+
+def test_a_single_tag_is_written_in_a_list_as_in_the_registration() -> None:
+    with pytest.raises(ConfigurationError, match=r'tags=\["climate"\]') as caught:
+        Cache(tags="climate")
+    assert (caught.value.code, caught.value.extensions["field"]) == ("cache-invalid", "tags")
 
 
 def test_equal_parameters_have_the_same_key_in_whatever_order_they_come() -> None:

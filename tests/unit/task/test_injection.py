@@ -163,6 +163,17 @@ async def test_a_missing_provider_is_told_with_everything_that_helps(providers: 
     assert "tests.unit.task.test_injection.FileStore" in caught.value.extensions["expected"]
 
 
+async def test_a_missing_type_with_arguments_is_told_as_it_is_provided(providers: Providers) -> None:
+    def several(store: list[Nobody]) -> None: ...
+
+    def managed(manager: Manager[Nobody]) -> None: ...
+
+    for function, written in ((several, "list[Nobody]"), (managed, "Manager[Nobody]")):
+        with pytest.raises(ProviderMissingError) as caught:
+            providers.resolve(function)
+        assert f"add provide({written}, factory)" in caught.value.detail
+
+
 class Storr:
     """Written wrongly."""
 

@@ -11,6 +11,7 @@ import pytest
 
 from chapkit.core.errors import ConfigurationError
 from chapkit.job.policies import Retry
+from chapkit.task.cache import Cache
 from chapkit.task.errors import TaskFunctionDuplicateError, TaskFunctionUnknownError
 from chapkit.task.registry import Namespace, Registry, TaskRegistry
 from tests.unit.task.functions import MODULE_TEXT, download, predict, train, upload
@@ -308,6 +309,8 @@ def test_what_is_no_function_is_refused(registry: Registry, function: Any, reaso
         ("timeout", -1.0),
         ("timeout", float("inf")),
         ("timeout", True),
+        ("timeout", "3"),
+        ("timeout", [3]),
         ("tags", "climate"),
         ("tags", [1]),
         ("tags", 3),
@@ -323,6 +326,14 @@ def test_options_that_make_no_sense_are_refused(registry: Registry, option: str,
         registry.register_function("x", download, **options)
     assert caught.value.code == "task-options-invalid"
     assert caught.value.extensions["field"] == option
+
+
+@pytest.mark.parametrize("cache", [Cache(), 3])
+@pytest.mark.parametrize(("type", "function"), [("ml_train", train), ("ml_predict", predict)])
+def test_results_of_models_are_not_kept(registry: Registry, type: str, function: Any, cache: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"no effect.*leave out cache") as caught:
+        registry.register_function("x", function, type=type, cache=cache)
+    assert (caught.value.code, caught.value.extensions["field"]) == ("task-options-invalid", "cache")
 
 
 def test_options_that_are_nearly_right_are_answered_with_the_right_ones(registry: Registry) -> None:

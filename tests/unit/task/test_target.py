@@ -12,6 +12,7 @@ from chapkit.core.services import Services
 from chapkit.job import JobOptions, JobService, JobTargets, Retry
 from chapkit.job.schemas import JobSpec
 from chapkit.task import Cache, Registry, TaskIn, TaskManager
+from chapkit.task.shell import Limit, limit_of
 from tests.service.task_calls import service
 from tests.serving import serving
 
@@ -118,3 +119,16 @@ async def test_what_could_not_be_run_is_refused_when_it_is_scheduled(
 async def test_a_disabled_task_is_not_submitted(services: Services) -> None:
     task_id = await saved(services, "true", enabled=False)
     assert (await refused(services, task_id=task_id)).code == "task-disabled"
+
+
+@pytest.mark.parametrize("timeout", [0.5, 1, 60, 366 * 86400])
+async def test_a_command_gets_the_time_that_was_written_and_its_attempt_a_little_more(
+    services: Services, timeout: float
+) -> None:
+    spec = await spec_of(services, task_id=await saved(services, "true", job=JobOptions(timeout=timeout)))
+    assert limit_of(spec.timeout, spec.labels) == Limit(timeout, timeout)
+    shorter = JobOptions(timeout=timeout / 2).apply(spec)
+    found = limit_of(shorter.timeout, shorter.labels)
+    assert found is not None
+    assert found.told == timeout / 2 > found.seconds >= timeout / 2 * 0.9 - 1
+    assert limit_of(None, spec.labels) is None

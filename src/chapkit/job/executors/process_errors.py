@@ -56,6 +56,11 @@ class ResultNotReadableError(ChapkitError):
         )
 
 
+_DEATHS_FOR_WANT_OF_MEMORY = tuple(
+    -number for number in (signal.SIGKILL, signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT)
+)
+
+
 def died(exit_code: int | None, limits: ProcessLimits, *, is_started: bool) -> ProcessDiedError:
     """Return the error for a child that ended by itself, with what is known of the reason."""
     if not is_started:
@@ -85,7 +90,7 @@ def _hint(exit_code: int | None, limits: ProcessLimits) -> str:
             if limits.cpu_seconds
             else ""
         )
-    if limits.memory is not None and exit_code not in (None, 0):
+    if limits.memory is not None and exit_code in _DEATHS_FOR_WANT_OF_MEMORY:
         return f"; perhaps it needed more than the {limits.memory} bytes of memory that it may use"
     if exit_code == -signal.SIGKILL:
         return "; perhaps the system had no memory left: look at its log, give it more memory or the function less data"

@@ -193,6 +193,22 @@ def test_lines_are_bounded_in_length_and_number() -> None:
     assert job.told[-1][0] == "warning"
 
 
+def test_lines_that_are_left_out_are_not_even_told_apart() -> None:
+    class Whole(bytes):
+        def split(self, *arguments: Any, **options: Any) -> list[bytes]:
+            raise AssertionError("it was split")
+
+    job = SeenJob()
+    lines = LineStream(job, "stdout")
+    lines.add(b"a\n" * MAX_LINES + b"b")
+    assert len(job.told) == MAX_LINES
+    lines.add(b"c\nd\ne")
+    lines.add(Whole(b"f\n" * 10))
+    lines.finish()
+    assert [level for level, *_ in job.told].count("warning") == 1
+    assert len(job.told) == MAX_LINES + 1
+
+
 @pytest.mark.parametrize(
     ("pieces", "limit", "text"),
     [
@@ -211,11 +227,25 @@ def test_an_excerpt_has_the_beginning_and_the_end(pieces: list[bytes], limit: in
     assert excerpt.text() == text
 
 
-@pytest.mark.parametrize("values", [{"argv": []}, {"argv": ""}, {"timeout": 0}, {"max_output": 0}])
-def test_a_command_that_makes_no_sense_is_refused(values: dict[str, Any]) -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        Command(**{"argv": ["true"], **values})
-    assert caught.value.code == "command-invalid"
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("argv", []),
+        ("argv", ""),
+        ("argv", ["x\0y"]),
+        ("argv", "echo a\0b"),
+        ("env", {"A": "b\0"}),
+        ("env", {"A\0": "b"}),
+        ("cwd", Path("/tmp\0")),
+        ("timeout", 0),
+        ("timeout", float("nan")),
+        ("max_output", 0),
+    ],
+)
+def test_a_command_that_makes_no_sense_is_refused_by_name(name: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError, match="program" if value in ([], "") else name) as caught:
+        Command(**{"argv": ["true"], name: value})
+    assert (caught.value.code, caught.value.extensions["field"]) == ("command-invalid", name)
 
 
 async def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:

@@ -126,9 +126,14 @@ def test_a_process_that_is_gone_has_used_nothing_that_is_known() -> None:
         (-200, {}, "by signal 200"),
         (-signal.SIGXCPU, {}, "SIGXCPU"),
         (-signal.SIGSEGV, {"memory": 5}, "perhaps it needed more than the 5 bytes"),
-        (1, {"memory": 5}, "perhaps it needed more than the 5 bytes"),
+        (-signal.SIGABRT, {"memory": 5}, "perhaps it needed more than the 5 bytes"),
         (0, {"memory": 5}, "exit code 0"),
     ],
 )
 def test_the_end_of_a_child_is_told_with_what_is_known(code: int | None, numbers: dict[str, int], text: str) -> None:
     assert text in died(code, ProcessLimits(**numbers), is_started=True).detail
+
+
+@pytest.mark.parametrize("code", [1, 3, -signal.SIGTERM])
+def test_a_child_that_went_for_another_reason_is_not_said_to_need_memory(code: int) -> None:
+    assert "perhaps" not in died(code, ProcessLimits(memory=5), is_started=True).detail
