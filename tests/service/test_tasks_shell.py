@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from chapkit.core.errors import ConfigurationError
 from chapkit.core.ids import ULID
 from chapkit.job import JobOptions, JobService, JobTargets
 from chapkit.task import Task
@@ -144,3 +145,21 @@ async def _enable(app: object, task_id: ULID) -> None:
     async with app.state.services.scope.write() as scope:  # type: ignore[attr-defined]
         task = await scope.session.get(Task, task_id)
         task.enabled = True
+
+
+async def test_a_command_has_an_empty_folder_of_its_own(database_url: str) -> None:
+    async with calling(service(url=database_url, allow_shell=True)) as calls:
+        task = await calls.create("ls -A; pwd; touch left-behind", "shell")
+        folders = {(await calls.artifact(await calls.run(task["id"])))["content"]["stdout"].strip() for _ in range(2)}
+        assert len(folders) == 2
+        assert not any(Path(folder).exists() for folder in folders)
+
+
+async def test_commands_may_share_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "shared file").write_text("x")
+    async with calling(service(allow_shell=True, shell_dir=tmp_path)) as calls:
+        job = await calls.run((await calls.create("ls", "shell"))["id"])
+        assert (await calls.artifact(job))["content"]["stdout"] == "shared file\n"
+    with pytest.raises(ConfigurationError, match="shell_dir") as caught:
+        service(allow_shell=True, shell_dir=tmp_path / "nowhere")
+    assert caught.value.code == "task-options-invalid"

@@ -1,6 +1,7 @@
 """The calls of the builder that bring tasks, and what is injected into functions."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from chapkit.api.calls import FeatureCalls, permissions_of
@@ -17,6 +18,7 @@ class TaskCalls(FeatureCalls):
         self,
         *,
         allow_shell: bool = False,
+        shell_dir: str | Path | None = None,
         registry: "Registry | None" = None,
         prefix: str = "/api/v1/tasks",
         tags: Sequence[str] = ("Tasks",),
@@ -29,6 +31,7 @@ class TaskCalls(FeatureCalls):
 
         Args:
             allow_shell: Whether tasks may be commands. Whoever may create one can do whatever the service can.
+            shell_dir: Folder in which commands run; if left out, each has an empty one of its own for as long.
             registry: The functions that tasks can call; those of `TaskRegistry`, if left out.
             prefix: Where the routes are.
             tags: Under which they stand in the API's description.
@@ -45,6 +48,7 @@ class TaskCalls(FeatureCalls):
             TaskFeature(
                 functions=(registry or TaskRegistry).snapshot,
                 allow_shell=allow_shell,
+                shell_dir=None if shell_dir is None else Path(shell_dir).absolute(),
                 prefix=prefix,
                 tags=tuple(tags),
                 permissions=permissions_of(permissions, allow),

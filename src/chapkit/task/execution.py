@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from chapkit.artifact.storage import ContentStorage
 from chapkit.core.ids import ULID
 from chapkit.core.services import Scope, Services
 from chapkit.job.claiming import DEFAULT_QUEUE
@@ -16,6 +17,7 @@ from chapkit.job.settled import settle, settle_alone
 from chapkit.task.cache_counts import CacheCounts
 from chapkit.task.errors import TaskParametersError
 from chapkit.task.functions import TaskFunction, TaskFunctions
+from chapkit.task.payloads import with_stored_parameters
 from chapkit.task.refusals import ShellTasksOffError, TaskDisabledError, TaskRefusal, TaskUnknownError
 from chapkit.task.repository import TaskRepository
 from chapkit.task.results import Kept, TaskResults
@@ -105,6 +107,7 @@ class TaskSubmitter:
             if task is None:
                 raise TaskUnknownError(task_id)
             plan = await self._with_result(self.plan(task, asked), scope)
+        plan = await self._with_parameters(plan)
         if plan.kept is not None and plan.artifact_id is not None:
             job = await settle_alone(_hit(plan.spec, plan.artifact_id), self._services)
             if job is not None:
@@ -115,7 +118,7 @@ class TaskSubmitter:
 
     async def submit(self, plan: Plan, scope: Scope) -> Submitted:
         """Submit a plan in the caller's unit of work."""
-        return await self._submit(await self._with_result(plan, scope), scope)
+        return await self._submit(await self._with_result(await self._with_parameters(plan), scope), scope)
 
     def plan(self, task: StoredTask, asked: Asked) -> Plan:
         """Return the job of a task.
@@ -191,6 +194,9 @@ class TaskSubmitter:
             **_identity(declared.name, payload.get("task_id"), asked),
         )
         return Plan(_with_options(spec, own, asked.options), kept)
+
+    async def _with_parameters(self, plan: Plan) -> Plan:
+        return replace(plan, spec=await with_stored_parameters(plan.spec, self._services.get(ContentStorage)))
 
     async def _with_result(self, plan: Plan, scope: Scope) -> Plan:
         if plan.kept is None:

@@ -3,12 +3,14 @@
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 from fastapi import APIRouter
 
 from chapkit.artifact.answers import JobAnswers
 from chapkit.config.schemas import BaseConfig
+from chapkit.core.errors import ConfigurationError
 from chapkit.core.models import Base
 from chapkit.core.services import Scope, Services
 from chapkit.core.workers import Worker
@@ -53,6 +55,8 @@ class TaskFeature(Feature):
     """Returns what tasks can call, at the moment in which the service is built."""
     allow_shell: bool = False
     """Whether tasks may be commands."""
+    shell_dir: Path | None = None
+    """Folder in which commands run; each has one of its own, if not given."""
     prefix: str = "/api/v1/tasks"
     tags: tuple[str, ...] = ("Tasks",)
     permissions: CrudPermissions = field(default_factory=CrudPermissions)
@@ -63,6 +67,14 @@ class TaskFeature(Feature):
     """Name and class of each kind of configuration that functions may ask for."""
     jobs_prefix: str = "/api/v1/jobs"
     artifacts_prefix: str = "/api/v1/artifacts"
+
+    def __post_init__(self) -> None:
+        if self.shell_dir is not None and not self.shell_dir.is_dir():
+            raise ConfigurationError(
+                f"with_tasks(shell_dir={str(self.shell_dir)!r}) names no folder; make it first",
+                code="task-options-invalid",
+                field="shell_dir",
+            )
 
     def models(self) -> Iterable[type[Base]]:
         """Return the tables of tasks and of kept results."""
@@ -84,7 +96,7 @@ class TaskFeature(Feature):
         services.scoped(TaskManager, lambda scope: _manager(scope, submitter))
         handlers = services.get(JobHandlers)
         handlers.add(PythonTaskHandler(functions, counts))
-        handlers.add(ShellTaskHandler(allow_shell=self.allow_shell))
+        handlers.add(ShellTaskHandler(allow_shell=self.allow_shell, folder=self.shell_dir))
         services.get(JobTargets).add(TaskTarget(submitter, functions))
         services.get(SystemSections).add("tasks", self._describe)
 

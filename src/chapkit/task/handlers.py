@@ -21,6 +21,7 @@ from chapkit.task.cache_counts import CacheCounts
 from chapkit.task.errors import ValueNotSerializableError
 from chapkit.task.execution import PYTHON_HANDLER
 from chapkit.task.functions import TaskFunction, TaskFunctions
+from chapkit.task.payloads import whole_payload
 from chapkit.task.recording import TaskHandler, record_artifact
 from chapkit.task.refusals import ResultNotStorableError, TaskCodeChangedError, TaskTypeChangedError
 from chapkit.task.results import Found, Kept, TaskResults
@@ -40,8 +41,9 @@ class PythonTaskHandler(TaskHandler):
 
     async def execute(self, context: JobContext) -> JobOutcome:
         """Call the function with the parameters of the task and keep what it returns."""
+        payload = await whole_payload(context)
         async with context.scope.read() as scope:
-            work = await load_work(scope, context.payload)
+            work = await load_work(scope, payload)
         self._works[context] = work
         if work.task_type != PYTHON:
             raise TaskTypeChangedError(work.task_type)

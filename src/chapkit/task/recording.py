@@ -13,6 +13,7 @@ from chapkit.job.context import JobContext
 from chapkit.job.ports import JobHandler
 from chapkit.job.schemas import Revision
 from chapkit.job.settled import change_job
+from chapkit.task.payloads import whole_payload
 from chapkit.task.revision import revise_task
 from chapkit.task.schemas import TASK_RESULT_TYPE
 from chapkit.task.work import TaskWork, describe_work
@@ -30,7 +31,7 @@ class TaskHandler(JobHandler):
 
     async def on_failure(self, scope: Scope, context: JobContext, error: BaseException) -> None:
         """Leave an artifact that says what went wrong."""
-        work = self._works.get(context) or await describe_work(scope, context.payload)
+        work = self._works.get(context) or await describe_work(scope, await whole_payload(context))
         content = {"task": work.snapshot, **self.describe_failure(error)}
         prepared = await scope.get(ArtifactManager).prepare(content)
         artifact_id = await record_artifact(scope, context, prepared, {"status": "failed", **work.metadata})

@@ -4,15 +4,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
 
+from chapkit.artifact.storage import ContentStorage
 from chapkit.core.errors import UnprocessableError
 from chapkit.core.services import Services
 from chapkit.job.revision import require_known
 from chapkit.job.schemas import Revision
 from chapkit.task.execution import Asked, TaskSubmitter
+from chapkit.task.payloads import PARAMETERS, with_stored_parameters
 from chapkit.task.refusals import TaskUnknownError
 from chapkit.task.repository import TaskRepository
-
-_PARAMETERS = "parameters"
 
 
 async def revise_task(services: Services, stored: Revision, given: Mapping[str, Any]) -> Revision:
@@ -22,11 +22,11 @@ async def revise_task(services: Services, stored: Revision, given: Mapping[str, 
         TaskUnknownError: The task is gone (`task-unknown`).
         ChapkitError: The task is not to be run, or not with these parameters.
     """
-    require_known(given, (_PARAMETERS,))
-    parameters: Any = given.get(_PARAMETERS)
+    require_known(given, (PARAMETERS,))
+    parameters: Any = given.get(PARAMETERS)
     if not isinstance(parameters, Mapping | None):
         raise UnprocessableError(
-            "The parameters of a task are an object", code="job-payload-invalid", field=f"payload.{_PARAMETERS}"
+            "The parameters of a task are an object", code="job-payload-invalid", field=f"payload.{PARAMETERS}"
         )
     asked = Asked(parameters=cast("Mapping[str, Any] | None", parameters))
     submitter = services.get(TaskSubmitter)
@@ -39,4 +39,5 @@ async def revise_task(services: Services, stored: Revision, given: Mapping[str, 
         if task is None:
             raise TaskUnknownError(task_id)
         plan = submitter.plan(task, asked)
-    return replace(stored, payload=plan.spec.payload)
+    spec = await with_stored_parameters(plan.spec, services.get(ContentStorage))
+    return replace(stored, payload=spec.payload, blob=spec.payload_blob)

@@ -15,6 +15,7 @@ from chapkit.job.context import JobContext
 from chapkit.job.errors import JobTimeoutError
 from chapkit.job.ports import JobOutcome
 from chapkit.task.execution import COMMAND_LIMIT, SHELL_HANDLER, attempt_limit
+from chapkit.task.payloads import whole_payload
 from chapkit.task.recording import TaskHandler, record_artifact
 from chapkit.task.refusals import ShellTasksOffError, TaskTypeChangedError
 from chapkit.task.schemas import SHELL
@@ -31,9 +32,10 @@ class ShellTaskHandler(TaskHandler):
 
     name: ClassVar[str] = SHELL_HANDLER
 
-    def __init__(self, *, allow_shell: bool) -> None:
+    def __init__(self, *, allow_shell: bool, folder: Path | None = None) -> None:
         super().__init__()
         self._allow_shell = allow_shell
+        self._folder = folder
 
     async def execute(self, context: JobContext) -> JobOutcome:
         """Run the command and keep what it writes.
@@ -43,8 +45,9 @@ class ShellTaskHandler(TaskHandler):
             CommandFailedError: It ended with another exit code than 0 (`command-failed`).
             JobTimeoutError: It took longer than it may (`job-timed-out`).
         """
+        payload = await whole_payload(context)
         async with context.scope.read() as scope:
-            work = await load_work(scope, context.payload)
+            work = await load_work(scope, payload)
         self._works[context] = work
         if not self._allow_shell:
             raise ShellTasksOffError
@@ -53,7 +56,7 @@ class ShellTaskHandler(TaskHandler):
         environment = {} if work.parameters is None else {PARAMETERS: to_json(work.parameters).decode()}
         limit = limit_of(context.claim.timeout, context.labels)
         seconds = None if limit is None else limit.seconds
-        command = Command(work.command, cwd=Path.cwd(), timeout=seconds, env=environment)
+        command = Command(work.command, cwd=self._folder, timeout=seconds, env=environment)
         try:
             result = await run_command(command, context, stream=True)
         except CommandTimedOutError as error:
