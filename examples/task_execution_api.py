@@ -15,7 +15,7 @@ from chapkit.task import TaskIn, TaskManager
 TEMPLATES = (
     TaskIn(command="date -u", tags=["seed"]),
     TaskIn(command="uname -s", tags=["seed"]),
-    TaskIn(command="ls -a", tags=["seed"]),
+    TaskIn(command="date > now.txt; ls", tags=["seed"]),
     TaskIn(command='echo "$CHAPKIT_PARAMETERS"', parameters={"district": "Bokeo"}, tags=["seed"]),
     TaskIn(command="sleep 60", job=JobOptions(timeout=1), tags=["seed"]),
 )

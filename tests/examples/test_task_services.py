@@ -35,7 +35,7 @@ def test_commands_run_and_leave_their_output(folder: Path) -> None:
         assert len(client.tasks.list()) == 5
         output = result_of(client, 'echo "$CHAPKIT_PARAMETERS"')
         assert json.loads(output["stdout"]) == {"district": "Bokeo"}
-        assert "data" in result_of(client, "ls -a")["stdout"].split()
+        assert result_of(client, "date > now.txt; ls")["stdout"] == "now.txt\n"
         with pytest.raises(JobFailed) as late:
             result_of(client, "sleep 60")
         assert late.value.error_code == "job-timed-out"

@@ -33,12 +33,10 @@ class TaskCalls(FeatureCalls):
             allow_shell: Whether tasks may be commands. Whoever may create one can do whatever the service can.
             shell_dir: Folder in which commands run; if left out, each has an empty one of its own for as long.
             registry: The functions that tasks can call; those of `TaskRegistry`, if left out.
-            prefix: Where the routes are.
-            tags: Under which they stand in the API's description.
-            permissions: Which of the generic operations there are.
+            prefix: Where the routes are; `tags` is their group in the API's description.
+            permissions: Which of the generic operations there are; `allow_create=False` and its like go on top.
             allow_execute: Whether clients may run tasks.
             validate_on_startup: Whether tasks whose function is missing are disabled at the start.
-            allow: `allow_create`, `allow_read`, `allow_update`, `allow_delete`, on top of `permissions`.
         """
         # Lazy: only services with tasks need what follows.
         from chapkit.task.feature import TaskFeature
