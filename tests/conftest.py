@@ -16,6 +16,7 @@ from chapkit.migrations import bundled_tables
 from tests.things import filled_database, open_database
 
 _SERVER = "CHAPKIT_TEST_POSTGRES"
+_PATIENCE, _PAUSE = 100, 0.02
 
 
 @pytest.fixture(scope="session")
@@ -124,13 +125,29 @@ def _postgres_database(how: str = "") -> Generator[str]:
     try:
         yield url.set(database=name).render_as_string(hide_password=False)
     finally:
-        asyncio.run(_execute(url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
+        asyncio.run(_drop(url, name))
 
 
 async def _migrate(url: str) -> None:
     database = open_database(url)
     await database.init(bundled_tables())
     await database.dispose()
+
+
+async def _drop(server: URL, name: str) -> None:
+    # Lazy: as below.
+    import asyncpg
+
+    connection = await asyncpg.connect(server.set(drivername="postgresql").render_as_string(hide_password=False))
+    try:
+        # A connection that is just being closed would take its violent end for an error.
+        for _ in range(_PATIENCE):
+            if not await connection.fetchval("SELECT count(*) FROM pg_stat_activity WHERE datname = $1", name):
+                break
+            await asyncio.sleep(_PAUSE)
+        await connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+    finally:
+        await connection.close()
 
 
 async def _execute(server: URL, statement: str) -> None:

@@ -14,8 +14,9 @@ from pydantic import BaseModel
 
 from chapkit.core.ids import ULID
 from chapkit.data.fields import FRAME_MEDIA_TYPE
-from chapkit.job import JobOptions, Retry
+from chapkit.job import JobOptions, JobService, JobSpec, Retry
 from chapkit.task import Registry, Task, TaskManager
+from chapkit.task.execution import PYTHON_HANDLER
 from tests.service.task_calls import TASKS, TaskCalls, calling, service
 
 pytestmark = pytest.mark.anyio
@@ -397,14 +398,25 @@ async def test_a_function_may_run_in_a_child_process() -> None:
         assert await calls.result("pid", {"plus": 0}) != os.getpid()
 
 
-async def test_a_job_that_is_run_again_with_a_payload_of_nonsense_says_what_is_wrong(calls: TaskCalls) -> None:
+async def test_a_job_is_not_run_again_with_a_payload_of_nonsense(calls: TaskCalls) -> None:
     failed = await calls.run((await calls.create("fail"))["id"])
     path = f"/api/v1/jobs/{failed['id']}/$retry"
-    for payload, code in (({"task_id": "x"}, "task-unknown"), ({"function": "absent"}, "task-function-unknown")):
-        await calls.client.post(path, json={"payload": payload})
-        job = await calls.finished(failed["id"])
-        assert (job["status"], job["error_code"]) == ("failed", code)
-        assert (await calls.artifact(job))["content"]["result"] is None
+    for payload in ({"task_id": "x"}, {"function": "absent"}):
+        answer = await calls.client.post(path, json={"payload": payload})
+        assert (answer.status_code, answer.json()["code"]) == (422, "job-payload-invalid")
+        assert (await calls.finished(failed["id"]))["attempt"] == 1
+
+
+@pytest.mark.parametrize(
+    ("payload", "code"), [({"task_id": "x"}, "task-unknown"), ({"function": "absent"}, "task-function-unknown")]
+)
+async def test_a_job_with_a_payload_of_nonsense_says_what_is_wrong(payload: dict[str, Any], code: str) -> None:
+    app = service(registry)
+    async with calling(app) as calls:
+        async with app.state.services.scope.write() as scope:
+            job = await scope.get(JobService).submit(JobSpec(handler=PYTHON_HANDLER, payload=payload), scope)
+        found = await calls.finished(job.id)
+        assert (found["status"], found["error_code"]) == ("failed", code)
 
 
 async def test_a_message_that_no_database_takes_is_made_storable(calls: TaskCalls) -> None:

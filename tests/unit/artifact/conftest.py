@@ -9,7 +9,6 @@ from chapkit.artifact.hierarchy import ArtifactHierarchy
 from chapkit.core.database import Database
 from chapkit.core.services import Services
 from chapkit.core.sqlite import SqliteDatabase
-from tests.things import filled_database
 
 HIERARCHY = ArtifactHierarchy("pipeline", {0: "model", 1: "prediction"})
 
@@ -24,14 +23,14 @@ class Application:
 
 
 @pytest.fixture
-async def application(table_url: str, tmp_path: Path) -> AsyncIterator[Application]:
+async def application(database_url: str, tmp_path: Path) -> AsyncIterator[Application]:
     """Yields the things of an application with artifacts, on either database."""
     data_dir = tmp_path / "data"
-    kind = SqliteDatabase if table_url.startswith("sqlite") else Database
-    database = kind(table_url, data_dir=data_dir)
+    kind = SqliteDatabase if database_url.startswith("sqlite") else Database
+    database = kind(database_url, data_dir=data_dir)
+    await database.init()
     services = Services()
     ArtifactFeature(hierarchy=HIERARCHY).register(services)
     services.add(Database, database)
-    async with filled_database(table_url):
-        yield Application(services, data_dir)
-        await database.dispose()
+    yield Application(services, data_dir)
+    await database.dispose()
