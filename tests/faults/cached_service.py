@@ -2,7 +2,7 @@
 
 import os
 import sys
-import time
+import threading
 from pathlib import Path
 
 from chapkit.api import ServiceBuilder, ServiceInfo, run_app
@@ -11,6 +11,7 @@ from chapkit.task import Cache, Registry
 
 URL = "CHAPKIT_TEST_SERVICE_DATABASE"
 DIARY = "CHAPKIT_TEST_DIARY"
+PATIENCE = 60.0
 HIERARCHY = ArtifactHierarchy(name="results", level_labels={0: "result"})
 registry = Registry()
 
@@ -23,9 +24,10 @@ def write(word: str) -> None:
 
 @registry.register("slow", cache=Cache(ttl="1h"))
 def slow(place: str) -> str:
-    """Take a while."""
+    """Return at once, but for the first time, which waits to be killed."""
     write("begun")
-    time.sleep(1.0)
+    if Path(os.environ[DIARY]).read_text().count("begun") == 1:
+        threading.Event().wait(PATIENCE)
     write("ended")
     return place
 

@@ -5,7 +5,6 @@ import pytest
 from tests.faults.plans import all_plans, fewer_plans
 from tests.faults.trial import try_out
 
-LEAST = 75
 SEED = 20260101
 
 
@@ -17,5 +16,5 @@ def test_whatever_strikes_wherever_every_accepted_job_ends_with_one_result(empty
     tally = try_out(empty_url, tmp_path, plans, SEED)
     print(f"{tally.kills} kills in {tally.seconds:.1f} s, {len(tally.accepted)} accepted jobs")
     assert tally.problems == []
-    assert tally.kills >= LEAST
-    assert len(tally.accepted) > LEAST
+    assert tally.kills >= len(plans)
+    assert len(tally.accepted) > len(plans)

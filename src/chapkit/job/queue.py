@@ -121,7 +121,7 @@ class JobQueue:
     ) -> Sequence[JobEventRecord]:
         """Return what happened behind the event `after`, as soon as there is something; nothing after `timeout`.
 
-        A job that has ended is not waited for. A number behind the last event stands for that one.
+        A job that has ended is not waited for.
 
         Raises:
             JobNotFoundError: There is no such job (`job-not-found`).
