@@ -68,7 +68,9 @@ async def test_long_output_is_kept_from_both_ends(calls: TaskCalls) -> None:
 
 
 async def test_a_command_that_takes_too_long_is_killed_and_its_output_kept(calls: TaskCalls) -> None:
-    task = await calls.create("echo begun; sleep 60", "shell", job={"timeout": 1})
+    task = await calls.create(
+        "head -c 30000000 /dev/zero | sha256sum >&2; echo begun; sleep 60", "shell", job={"timeout": 1}
+    )
     job = await calls.run(task["id"])
     assert (job["status"], job["error_code"]) == ("failed", "job-timed-out")
     assert "longer than 1 s" in job["error"]
@@ -76,6 +78,7 @@ async def test_a_command_that_takes_too_long_is_killed_and_its_output_kept(calls
     assert (content["stdout"], content["error"]["type"]) == ("begun\n", "JobTimeoutError")
     [attempt] = (await calls.client.get(f"/api/v1/jobs/{job['id']}/$attempts")).json()
     assert attempt["outcome"] == "timed-out"
+    assert attempt["cpu_seconds"] > 0.01
 
 
 async def test_the_limit_of_a_schedule_takes_the_place_of_the_limit_of_the_task(database_url: str) -> None:

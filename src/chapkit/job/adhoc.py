@@ -9,7 +9,6 @@ from typing import Any, ClassVar, TypeAlias
 
 from chapkit.core.ids import ULID
 from chapkit.job.context import JobContext
-from chapkit.job.executors.user_code import UserCode
 from chapkit.job.ports import JobHandler, JobOutcome
 
 JobTarget: TypeAlias = Callable[..., Any] | Awaitable[Any]
@@ -24,15 +23,15 @@ class _Call:
     kwargs: dict[str, Any]
     context: contextvars.Context
 
-    async def run(self, user_code: UserCode) -> Any:
+    async def run(self, context: JobContext) -> Any:
         if not inspect.isawaitable(self.target):
-            return await user_code.run(self.target, *self.args, **self.kwargs)
+            return await context.run_user_function(self.target, *self.args, **self.kwargs)
         if self.args or self.kwargs:
             self.drop()
             raise TypeError("Args/kwargs not supported for an awaitable; hand over the function instead")
         awaitable = self.target
         if inspect.iscoroutine(awaitable):
-            return await user_code.loop.run(lambda: awaitable)
+            return await context.user_code.loop.run(context.metered, lambda: awaitable)
         # A future belongs to the loop that made it.
         return await awaitable
 
@@ -83,7 +82,7 @@ class AdHocHandler(JobHandler):
     async def execute(self, context: JobContext) -> JobOutcome:
         """Call it where it holds up nobody."""
         call = self._calls.pop(context.job_id)
-        task = asyncio.create_task(call.run(context.user_code), context=call.context)
+        task = asyncio.create_task(call.run(context), context=call.context)
         try:
             result = await task
         except Exception as error:

@@ -11,15 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
+from chapkit.job.claims import Usage
 from chapkit.job.current import RunningJob
 from chapkit.job.excerpt import Excerpt
 from chapkit.job.executors.groups import ProcessGroup
 from chapkit.job.line_stream import LineStream
+from chapkit.job.metering import ProgramWait
 
 STOP_GRACE = 0.5
 """Seconds between asking a program to end and killing it."""
 _PIECE = 64 * 1024
 _LOOK_EVERY = 0.05
+_FIRST_PAUSE = 0.0005
 _LAST_WORDS = 0.2
 """Seconds to wait for more output when the program has ended; only what left its group can still hold it open."""
 _LAST_BYTES = 4 * 1024 * 1024
@@ -34,6 +37,7 @@ class Ending:
     stderr: Excerpt
     is_late: bool
     duration_seconds: float
+    usage: Usage
 
 
 class CommandRun:
@@ -67,14 +71,22 @@ class CommandRun:
             stack.callback(group.end)
             process = stack.enter_context(self._start(group, cwd, environment))
             selector = stack.enter_context(self._selector(process))
-            self._attend(process, group, selector, begun)
+            waiting = ProgramWait(process.pid)
+            self._attend(waiting, group, selector, begun)
+            # Nobody else is to wait for what is gone.
+            process.returncode = waiting.exit_code
             # What it has left behind would hold the outputs open.
             group.signal(signal.SIGKILL)
             self._read_the_rest(selector)
         for lines in self._lines.values():
             lines.finish()
         return Ending(
-            process.wait(), self._outputs["stdout"], self._outputs["stderr"], self._is_late, time.monotonic() - begun
+            process.wait(),
+            self._outputs["stdout"],
+            self._outputs["stderr"],
+            self._is_late,
+            time.monotonic() - begun,
+            waiting.usage,
         )
 
     def _start(self, group: ProcessGroup, cwd: Path, environment: dict[str, str]) -> "subprocess.Popen[bytes]":
@@ -100,15 +112,17 @@ class CommandRun:
         return selector
 
     def _attend(
-        self, process: "subprocess.Popen[bytes]", group: ProcessGroup, selector: selectors.BaseSelector, begun: float
+        self, waiting: ProgramWait, group: ProcessGroup, selector: selectors.BaseSelector, begun: float
     ) -> None:
-        while process.poll() is None:
+        pause = _FIRST_PAUSE
+        while not waiting.is_over():
             self._stop_if_due(group, begun)
             if selector.get_map():
                 self._serve(selector, _LOOK_EVERY)
             else:
-                with suppress(subprocess.TimeoutExpired):
-                    process.wait(_LOOK_EVERY)
+                # It has closed its outputs, which mostly means that it is about to end.
+                time.sleep(pause)
+                pause = min(2 * pause, _LOOK_EVERY)
 
     def _stop_if_due(self, group: ProcessGroup, begun: float) -> None:
         now = time.monotonic()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from chapkit.core.errors import ChapkitError, ConfigurationError
+from chapkit.job.claims import Usage
 from chapkit.job.command_run import CommandRun, Ending
 from chapkit.job.current import RunningJob
 from chapkit.job.executors.containment import settle
@@ -83,6 +84,8 @@ class CommandResult:
     truncated: bool
     """Whether output was left out."""
     duration_seconds: float
+    usage: Usage = field(default_factory=Usage)
+    """Processor time, with what it started and waited for, and the peak of memory if that is known."""
 
     def check(self) -> Self:
         """Return the result, if the program ended with exit code 0.
@@ -206,6 +209,7 @@ def _result(program: str, ending: Ending) -> CommandResult:
         stderr=ending.stderr.text(),
         truncated=ending.stdout.is_cut or ending.stderr.is_cut,
         duration_seconds=ending.duration_seconds,
+        usage=ending.usage,
     )
 
 

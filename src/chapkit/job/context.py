@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +15,7 @@ from chapkit.job.claims import Claim, Report, Usage, storable
 from chapkit.job.errors import JobCanceledError
 from chapkit.job.executors.user_code import UserCode, is_coroutine_function
 from chapkit.job.log_budget import LogBudget
+from chapkit.job.metering import MeteredCoroutine
 
 _MAX_WAITING_REPORTS = 2000
 _MAX_MESSAGE = 1000
@@ -79,8 +80,12 @@ class JobContext:
         if self.executor == _PROCESS:
             return await self.user_code.processes.call(function, args, kwargs, job=self, on_usage=self.note_usage)
         if is_coroutine_function(function):
-            return await self.user_code.run(function, *args, **kwargs)
+            return await self.user_code.run(self.metered, function, *args, **kwargs)
         return await self.user_code.run(self._measured, function, *args, **kwargs)
+
+    async def metered(self, function: Callable[..., Coroutine[Any, Any, Any]], *args: Any, **kwargs: Any) -> Any:
+        """Return what the coroutine returns, and note what its steps have used."""
+        return await MeteredCoroutine(function(*args, **kwargs), self.note_usage)
 
     def note_usage(self, usage: Usage) -> None:
         """Add to what the attempt has used."""

@@ -19,6 +19,8 @@ class News:
     """These jobs have news for those who watch them."""
     canceled: frozenset[ULID] = frozenset()
     """These jobs were asked to stop."""
+    topics: frozenset[str] = frozenset()
+    """These other things have changed: names that speaker and listener share."""
     anything: bool = False
     """Something was written, nobody knows what: look for all of the above."""
 

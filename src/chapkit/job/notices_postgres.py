@@ -119,7 +119,12 @@ class PostgresNotices:
 def _merge(one: News, other: News) -> News:
     if one.anything or other.anything:
         return _ANYTHING
-    merged = News(one.waiting or other.waiting, one.changed | other.changed, one.canceled | other.canceled)
+    merged = News(
+        one.waiting or other.waiting,
+        one.changed | other.changed,
+        one.canceled | other.canceled,
+        one.topics | other.topics,
+    )
     return merged if len(merged.changed) + len(merged.canceled) <= _MOST_NAMES else _ANYTHING
 
 
@@ -133,6 +138,8 @@ def _encode(sender: str, news: News) -> str:
         message["changed"] = sorted(news.changed)
     if news.canceled:
         message["canceled"] = sorted(news.canceled)
+    if news.topics:
+        message["topics"] = sorted(news.topics)
     payload = to_json(message)
     return payload.decode() if len(payload) <= _MOST_BYTES else _encode(sender, _ANYTHING)
 
@@ -147,6 +154,7 @@ def _decode(payload: str, own: str) -> News:
             bool(message.get("waiting")),
             frozenset(map(ULID, message.get("changed", ()))),
             frozenset(map(ULID, message.get("canceled", ()))),
+            frozenset(map(str, message.get("topics", ()))),
             bool(message.get("anything")),
         )
     except (ValueError, TypeError, LookupError, AttributeError, InvalidULIDError):

@@ -1,5 +1,6 @@
 """What the parts of one application's job system share."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from chapkit.core.clock import Clock, SystemClock
@@ -35,6 +36,8 @@ class JobRuntime:
     dispatcher: LocalDispatcher = field(default_factory=LocalDispatcher)
     user_code: UserCode = field(default_factory=UserCode)
     presence: Presence = field(init=False)
+    listeners: dict[str, Callable[[], None]] = field(default_factory=dict[str, Callable[[], None]])
+    """Called on the event loop, by topic, when another process has told of it, or may have."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "presence", Presence(self.services, self.clock))
@@ -45,6 +48,10 @@ class JobRuntime:
         self.dispatcher.notices = notices
         if not isinstance(notices, NoNotices):
             self.hub.tell_others = lambda job_id: notices.publish(News(changed=frozenset({job_id})))
+
+    def tell(self, topic: str) -> None:
+        """Let the other processes know that this topic has changed; on the event loop, after the commit."""
+        self.dispatcher.notices.publish(News(topics=frozenset({topic})))
 
     async def listen_no_more(self) -> None:
         """Say what is still to be said, then hear nothing more."""
@@ -59,3 +66,6 @@ class JobRuntime:
             self.hub.wake_all()
         for job_id in changed:
             self.hub.wake(job_id)
+        for topic, listener in self.listeners.items():
+            if news.anything or topic in news.topics:
+                listener()

@@ -142,8 +142,8 @@ class JobAttemptRecord(BaseModel):
     )
     error: str | None = None
     error_code: str | None = None
-    cpu_seconds: float | None = Field(default=None, description="Processor time; null for coroutines and commands.")
-    peak_memory: int | None = Field(default=None, description="Bytes; known of child processes only.")
+    cpu_seconds: float | None = Field(default=None, description="Processor time.")
+    peak_memory: int | None = Field(default=None, description="Bytes; of child processes and large commands.")
 
 
 class JobRetryRequest(BaseModel):

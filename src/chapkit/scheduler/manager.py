@@ -216,4 +216,4 @@ class ScheduleManager(BaseManager[Schedule, ScheduleIn, ScheduleOut]):
             raise ManagedByCodeError(entity.name)
 
     def _wake(self) -> None:
-        self.scope.after_commit(self.scope.services.get(ScheduleWorker).wake)
+        self.scope.after_commit(self.scope.services.get(ScheduleWorker).tell)

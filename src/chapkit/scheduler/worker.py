@@ -21,7 +21,10 @@ BATCH = 100
 AT_ONCE = 4
 """Schedules that are seen to at the same time, as a database on another machine is mostly waited for."""
 LOOK_EVERY = 10.0
-"""Seconds between two looks at least: the clock may be put forward, and other processes add schedules."""
+"""Seconds between two looks at least: the clock may be put forward."""
+TOPIC = "schedules"
+_NEWS_GATHER = 0.2
+"""Seconds in which news of other processes are gathered; on SQLite any of their commits is such news."""
 _PAUSE_AFTER_ERROR = 1.0
 _MOST_ERRORS = 5
 """Errors in a row after which it waits before it goes on."""
@@ -41,15 +44,31 @@ class ScheduleWorker:
         # Several processes begin at different ends, so that they seldom want the same.
         self._chance = random.Random()
         self.alarm = Alarm()
+        self._gathering: asyncio.TimerHandle | None = None
         self.is_working = False
 
     def wake(self) -> None:
         """Let it look again: something may be due sooner than it thinks."""
         self.alarm.ring()
 
+    def tell(self) -> None:
+        """Let it look again, and the workers of other processes, too."""
+        self.wake()
+        self._runtime.tell(TOPIC)
+
+    def hear(self) -> None:
+        """Look again soon: another process may have changed when something is due."""
+        if self._gathering is None:
+            self._gathering = asyncio.get_running_loop().call_later(_NEWS_GATHER, self._look_for_news)
+
+    def _look_for_news(self) -> None:
+        self._gathering = None
+        self.wake()
+
     async def run(self) -> None:
         """Work until cancelled."""
         self.alarm.open()
+        self._runtime.listeners[TOPIC] = self.hear
         self.is_working = True
         try:
             while True:
@@ -63,6 +82,10 @@ class ScheduleWorker:
                 await self.alarm.wait(pause)
         finally:
             self.is_working = False
+            del self._runtime.listeners[TOPIC]
+            if self._gathering is not None:
+                self._gathering.cancel()
+                self._gathering = None
 
     async def work(self) -> float:
         """See to everything that is due, and return the seconds until something is."""
@@ -108,4 +131,8 @@ class ScheduleWorker:
 
     @property
     def _clock(self) -> Clock:
-        return self._services.get(JobRuntime).clock
+        return self._runtime.clock
+
+    @property
+    def _runtime(self) -> JobRuntime:
+        return self._services.get(JobRuntime)

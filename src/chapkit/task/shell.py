@@ -60,8 +60,10 @@ class ShellTaskHandler(TaskHandler):
         try:
             result = await run_command(command, context, stream=True)
         except CommandTimedOutError as error:
+            context.note_usage(error.result.usage)
             told = error if limit is None else CommandTimedOutError(error.result.program, limit.told, error.result)
             raise JobTimeoutError(str(told)) from error
+        context.note_usage(result.usage)
         if result.exit_code != 0:
             raise ShellTaskFailedError(result)
         content = {"task": work.snapshot, **_output(result)}

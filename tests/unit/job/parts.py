@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -241,6 +242,13 @@ async def claim_jobs(system: JobSystem, owner: str = "A" * 26, number: int = 1, 
     async with system.services.scope.write() as scope:
         claims = JobClaims(scope.session, system.runtime.clock.now(), system.runtime.handlers.claim_statements)
         return await claims.claim(wanted.pop("queue", Queue()), Wanted(owner, number, **wanted))
+
+
+def compute(seconds: float) -> None:
+    """Keep a processor busy for so long."""
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
 
 
 async def eventually(check: Callable[[], bool]) -> None:

@@ -42,6 +42,7 @@ class Ears:
         return (
             wanted.changed <= frozenset[ULID]().union(*(news.changed for news in self.calls))
             and wanted.canceled <= frozenset[ULID]().union(*(news.canceled for news in self.calls))
+            and wanted.topics <= frozenset[str]().union(*(news.topics for news in self.calls))
             and wanted.waiting <= any(news.waiting for news in self.calls)
             and wanted.anything <= any(news.anything for news in self.calls)
         )
@@ -77,7 +78,9 @@ async def _end_listeners(database: Database) -> int:
 
 
 async def test_the_others_hear_what_one_tells_and_he_himself_does_not(database: Database) -> None:
-    news = News(waiting=True, changed=frozenset({ULID(), ULID()}), canceled=frozenset({ULID()}))
+    news = News(
+        waiting=True, changed=frozenset({ULID(), ULID()}), canceled=frozenset({ULID()}), topics=frozenset({"schedules"})
+    )
     async with listening(database) as (one, his), listening(database) as (_, hers), listening(database) as (_, third):
         one.publish(news)
         await hers.until(news)

@@ -31,6 +31,7 @@ from tests.unit.job.parts import (
     SteppedClock,
     Threaded,
     claim_jobs,
+    compute,
     eventually,
     happens,
     job_system,
@@ -395,8 +396,24 @@ async def test_news_of_single_jobs_wake_those_who_care(database: Database) -> No
         system.runtime._hear(News())
 
 
+async def test_news_of_other_things_are_heard_by_those_who_asked_for_them(database: Database) -> None:
+    async with job_system(database, limits=_SELDOM) as system:
+        heard: list[str] = []
+        system.runtime.listeners["here"] = lambda: heard.append("here")
+        system.runtime.listeners["there"] = lambda: heard.append("there")
+        system.runtime._hear(News(waiting=True))
+        assert heard == []
+        system.runtime._hear(News(topics=frozenset({"there", "elsewhere"})))
+        assert heard == ["there"]
+        system.runtime._hear(News(anything=True))
+        assert heard == ["there", "here", "there"]
+
+
 async def test_functions_of_a_job_may_be_coroutines(database: Database) -> None:
     async def add(first: int, second: int) -> int:
+        compute(0.02)
+        await asyncio.sleep(0)
+        compute(0.02)
         return first + second
 
     async def body(context: JobContext) -> JobOutcome:
@@ -407,5 +424,6 @@ async def test_functions_of_a_job_may_be_coroutines(database: Database) -> None:
         await system.completed(job.id)
         assert await system.jobs.get_result(job.id) == 3
         [attempt] = await system.jobs.list_attempts(job.id)
-        # Several jobs share the thread of the loop.
-        assert attempt.cpu_seconds is None
+        assert attempt.cpu_seconds is not None
+        assert attempt.cpu_seconds >= 0.04
+        assert attempt.peak_memory is None

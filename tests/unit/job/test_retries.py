@@ -1,5 +1,4 @@
 import asyncio
-import time
 from datetime import timedelta
 
 import pytest
@@ -10,7 +9,7 @@ from chapkit.job.context import JobContext
 from chapkit.job.policies import Retry
 from chapkit.job.ports import JobOutcome
 from chapkit.job.schemas import JobStatus
-from tests.unit.job.parts import Double, Failing, Scripted, SteppedClock, eventually, job_system
+from tests.unit.job.parts import Double, Failing, Scripted, SteppedClock, compute, eventually, job_system
 
 pytestmark = pytest.mark.anyio
 
@@ -197,18 +196,12 @@ async def test_what_a_failed_attempt_told_stays(database: Database) -> None:
         assert second.data["progress"] is None
 
 
-def _compute() -> None:
-    end = time.thread_time() + 0.02
-    while time.thread_time() < end:
-        pass
-
-
 async def test_an_attempt_knows_what_it_has_used(database: Database) -> None:
     go = asyncio.Event()
 
     async def body(context: JobContext) -> JobOutcome:
-        await context.run_user_function(_compute)
-        await context.run_user_function(_compute)
+        await context.run_user_function(compute, 0.02)
+        await context.run_user_function(compute, 0.02)
         if context.attempt == 1:
             raise OSError
         await go.wait()

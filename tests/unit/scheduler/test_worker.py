@@ -11,6 +11,7 @@ from chapkit.core.errors import UnavailableError
 from chapkit.job.targets import JobTargets
 from chapkit.scheduler.alarm import Alarm
 from chapkit.scheduler.schemas import TickOutcome
+from tests.things import open_database
 from tests.unit.job.parts import PATIENCE, SteppedClock
 from tests.unit.scheduler.schedule_parts import MINUTE, NOON, Moody, Note, ScheduleSystem, schedule_system
 
@@ -62,6 +63,33 @@ async def test_the_worker_notices_that_the_clock_was_put_ahead(database: Databas
         schedule = await system.create(trigger={"type": "once", "at": clock.now() + timedelta(hours=1)})
         clock.ahead = timedelta(hours=1)
         await _is_seen_to(system, schedule.id)
+
+
+async def test_the_worker_hears_of_schedules_that_another_process_has_made(database: Database, table_url: str) -> None:
+    clock, other = RunningClock(), open_database(table_url)
+    try:
+        async with (
+            schedule_system(database, Note(), work=True, clock=clock, look_every=LONG) as working,
+            schedule_system(other, Note(), runs_jobs=False, clock=clock) as asking,
+        ):
+            for system in (working, asking):
+                soon = clock.now() + timedelta(milliseconds=100)
+                schedule = await system.create(trigger={"type": "once", "at": soon})
+                await _is_seen_to(working, schedule.id)
+    finally:
+        await other.dispose()
+
+
+async def test_news_of_others_are_gathered_before_it_looks(database: Database) -> None:
+    async with schedule_system(database, Note(), look_every=LONG) as system:
+        system.worker.alarm.open()
+        system.worker.hear()
+        gathering = system.worker._gathering
+        system.worker.hear()
+        assert gathering is not None
+        assert system.worker._gathering is gathering
+        assert await system.worker.alarm.wait(PATIENCE)
+        assert system.worker._gathering is None
 
 
 async def test_it_sleeps_until_the_next_tick_but_not_for_longer_than_it_may(database: Database) -> None:
