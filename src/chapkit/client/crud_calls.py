@@ -97,9 +97,9 @@ class CrudCalls(Generic[OutT]):
         params = parameters([("partial", partial or None)])
         return Call("POST", f"{self.prefix}/$bulk", reader(self.bulk), params, encode([*items]))
 
-    def delete_many(self, ids: Iterable[str], partial: bool) -> Call[BulkOperationResult[OutT]]:
+    def delete_many(self, ids: Iterable[str], partial: bool, cascade: bool | None) -> Call[BulkOperationResult[OutT]]:
         """Delete entities."""
-        params = parameters([*(("id", id) for id in ids), ("partial", partial or None)])
+        params = parameters([*(("id", id) for id in ids), ("partial", partial or None), ("cascade", cascade)])
         return Call("DELETE", f"{self.prefix}/$bulk", reader(self.bulk), params)
 
     def schema(self) -> Call[dict[str, Any]]:

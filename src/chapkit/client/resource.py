@@ -58,9 +58,11 @@ class Resource(Generic[OutT]):
         """Delete an entity; `cascade` says whether what hangs on it goes too (the service decides if left out)."""
         self.transport.send(self._calls.delete(id, cascade, etag))
 
-    def delete_many(self, ids: Iterable[str], *, partial: bool = False) -> BulkOperationResult[OutT]:
-        """Delete all of them or none; with `partial`, as many as possible."""
-        return self.transport.send(self._calls.delete_many(ids, partial))
+    def delete_many(
+        self, ids: Iterable[str], *, partial: bool = False, cascade: bool | None = None
+    ) -> BulkOperationResult[OutT]:
+        """Delete all of them or none; with `partial`, as many as possible. `cascade` is as for `delete`."""
+        return self.transport.send(self._calls.delete_many(ids, partial, cascade))
 
     def schema(self) -> dict[str, Any]:
         """Return the JSON Schema of what the collection holds."""
@@ -121,9 +123,11 @@ class AsyncResource(Generic[OutT]):
         """Delete an entity; `cascade` says whether what hangs on it goes too (the service decides if left out)."""
         await self.transport.send(self._calls.delete(id, cascade, etag))
 
-    async def delete_many(self, ids: Iterable[str], *, partial: bool = False) -> BulkOperationResult[OutT]:
-        """Delete all of them or none; with `partial`, as many as possible."""
-        return await self.transport.send(self._calls.delete_many(ids, partial))
+    async def delete_many(
+        self, ids: Iterable[str], *, partial: bool = False, cascade: bool | None = None
+    ) -> BulkOperationResult[OutT]:
+        """Delete all of them or none; with `partial`, as many as possible. `cascade` is as for `delete`."""
+        return await self.transport.send(self._calls.delete_many(ids, partial, cascade))
 
     async def schema(self) -> dict[str, Any]:
         """Return the JSON Schema of what the collection holds."""

@@ -159,6 +159,8 @@ def test_many_are_created_and_deleted_at_once() -> None:
     assert (outcome.items[1], outcome.errors[0].code) == (None, "request-invalid")
     configs.delete_many(["A", "B"])
     assert service.asked == "DELETE /api/v1/configs/$bulk?id=A&id=B"
+    configs.delete_many(["A"], partial=True, cascade=False)
+    assert service.asked == "DELETE /api/v1/configs/$bulk?id=A&partial=true&cascade=false"
 
 
 def test_schema_and_stats_are_read() -> None:
