@@ -1,9 +1,6 @@
 """The service of the kept results, as uvicorn starts it."""
 
-import os
-
-from bench.jobs_parts import durability_options
-from chapkit.api import ServiceBuilder, ServiceInfo
+from bench.jobs_parts import builder_of_environment
 from chapkit.artifact import ArtifactHierarchy
 from chapkit.task import Cache, Registry
 
@@ -17,14 +14,8 @@ def square(number: int) -> dict[str, int]:
 
 
 app = (
-    ServiceBuilder(info=ServiceInfo(display_name="Bench"))
-    .with_database(
-        os.environ["BENCH_DATABASE_URL"], **durability_options(os.environ.get("BENCH_DURABILITY", "process"))
-    )
-    .with_logging()
-    .with_health()
+    builder_of_environment()
     .with_artifacts(hierarchy=ArtifactHierarchy(name="results", level_labels={0: "result"}))
-    .with_jobs()
     .with_tasks(registry=registry)
     .build()
 )

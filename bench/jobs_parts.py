@@ -74,6 +74,13 @@ def service(url: str, durability: str, workers: int | None, *handlers: JobHandle
     )
 
 
+def builder_of_environment() -> ServiceBuilder:
+    """Return a builder with what all these services have, on the database that the environment names."""
+    options = durability_options(os.environ.get("BENCH_DURABILITY", "process"))
+    builder = ServiceBuilder(info=ServiceInfo(display_name="Bench"))
+    return builder.with_database(os.environ["BENCH_DATABASE_URL"], **options).with_logging().with_health().with_jobs()
+
+
 def worker_options(workers: int | None) -> dict[str, Any]:
     """Return the arguments of `with_jobs`; the defaults, if the number is left out."""
     return {} if workers is None else {"workers": workers}
