@@ -85,8 +85,10 @@ def test_a_job_that_waits_is_canceled(client: Client) -> None:
 def test_a_failed_job_is_sent_to_run_again(client: Client) -> None:
     job = submitted(client, "failing")
     client.jobs.wait(job.id, PATIENCE, raise_on_failure=False)
-    assert client.jobs.retry(job.id, {"seconds": 0}).status is JobStatus.PENDING
-    assert client.jobs.wait(job.id, PATIENCE, raise_on_failure=False).attempt >= 2
+    assert client.jobs.retry(job.id, {"seconds": 0}, key="once").status is JobStatus.PENDING
+    ended = client.jobs.wait(job.id, PATIENCE, raise_on_failure=False)
+    assert ended.attempt >= 2
+    assert client.jobs.retry(job.id, {"seconds": 0}, key="once") == ended
     assert states(list(client.jobs.events(job.id))).count("failed") == 2
 
 

@@ -50,10 +50,11 @@ class JobCalls:
         """Stop a job."""
         return Call("POST", self.path(id, "cancel"), self.one)
 
-    def retry(self, id: str, payload: Mapping[str, Any] | None) -> Call[JobRecord]:
+    def retry(self, id: str, payload: Mapping[str, Any] | None, key: str | None) -> Call[JobRecord]:
         """Let a job run again."""
         content = None if payload is None else encode({"payload": payload})
-        return Call("POST", self.path(id, "retry"), self.one, content=content)
+        headers = {} if key is None else {"Idempotency-Key": key}
+        return Call("POST", self.path(id, "retry"), self.one, content=content, headers=headers)
 
     def delete(self, id: str) -> Call[None]:
         """Stop and remove a job."""

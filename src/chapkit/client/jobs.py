@@ -61,13 +61,15 @@ class Jobs:
         """
         return self.transport.send(self._calls.cancel(id))
 
-    def retry(self, id: str, payload: Mapping[str, Any] | None = None) -> JobRecord:
+    def retry(self, id: str, payload: Mapping[str, Any] | None = None, *, key: str | None = None) -> JobRecord:
         """Let a job that failed or was canceled run again, with another payload if one is given.
+
+        Sent again with the same key, it returns the job as it is by then.
 
         Raises:
             Conflict: It has not ended, or has completed.
         """
-        return self.transport.send(self._calls.retry(id, payload))
+        return self.transport.send(self._calls.retry(id, payload, key))
 
     def delete(self, id: str) -> None:
         """Stop a job and remove it with all that is known of it."""
@@ -154,13 +156,15 @@ class AsyncJobs:
         """
         return await self.transport.send(self._calls.cancel(id))
 
-    async def retry(self, id: str, payload: Mapping[str, Any] | None = None) -> JobRecord:
+    async def retry(self, id: str, payload: Mapping[str, Any] | None = None, *, key: str | None = None) -> JobRecord:
         """Let a job that failed or was canceled run again, with another payload if one is given.
+
+        Sent again with the same key, it returns the job as it is by then.
 
         Raises:
             Conflict: It has not ended, or has completed.
         """
-        return await self.transport.send(self._calls.retry(id, payload))
+        return await self.transport.send(self._calls.retry(id, payload, key))
 
     async def delete(self, id: str) -> None:
         """Stop a job and remove it with all that is known of it."""

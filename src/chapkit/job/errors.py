@@ -16,6 +16,18 @@ class JobNotFoundError(NotFoundError, KeyError):
         return self.detail
 
 
+class KeyReusedError(ConflictError):
+    """The key has made another request the only one of its kind."""
+
+    def __init__(self, sent_key: str) -> None:
+        super().__init__(
+            "The idempotency key was used for another request; use a new key for each request",
+            code="idempotency-key-reused",
+            field="Idempotency-Key",
+            found=sent_key,
+        )
+
+
 class JobResultError(ConflictError, RuntimeError):
     """The job has no result to hand out."""
 

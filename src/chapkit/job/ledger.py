@@ -19,6 +19,7 @@ from chapkit.job import statements
 from chapkit.job.claims import Fence, Report
 from chapkit.job.endings import Ending, Outcome
 from chapkit.job.errors import StaleAttemptError
+from chapkit.job.retry_key import RetryKey
 from chapkit.job.rows import JOBS, as_datetime, changing
 from chapkit.job.schemas import JobStatus, Revision
 
@@ -141,9 +142,9 @@ class JobLedger:
         await self.add_status_events(rows)
         return [ULID.trusted(row["id"]) for row in rows]
 
-    async def restart(self, job_id: ULID, revision: Revision | None = None) -> Row | None:
+    async def restart(self, job_id: ULID, revision: Revision | None = None, wish: RetryKey | None = None) -> Row | None:
         """Let a job that has failed, or was canceled, wait as if it were new; `None` where that cannot be."""
-        columns = (JOBS.c.artifact_id, JOBS.c.total_timeout)
+        columns = (JOBS.c.artifact_id, JOBS.c.total_timeout, JOBS.c.labels)
         row = (await self._orm.execute(select(*columns).where(JOBS.c.id == job_id).with_for_update())).one_or_none()
         if row is None:
             return None
@@ -158,9 +159,11 @@ class JobLedger:
         }
         changed = await statements.RESTART.first(self.session, values)
         if changed is not None:
-            if revision is not None:
-                labels = {"labels": dict(revision.labels)}
-                await self._orm.execute(update(JOBS).where(JOBS.c.id == job_id).values(**labels))
+            labels = dict(row.labels if revision is None else revision.labels)
+            if wish is not None:
+                labels = wish.added_to(labels)
+            if labels != row.labels:
+                await self._orm.execute(update(JOBS).where(JOBS.c.id == job_id).values(labels=labels))
             await self.add_status_events([changed], reason="restarted")
         return changed
 

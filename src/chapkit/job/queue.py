@@ -8,11 +8,12 @@ from chapkit.core.errors import ChapkitError, ConflictError, UnavailableError, U
 from chapkit.core.faults import reach
 from chapkit.core.ids import ULID
 from chapkit.core.services import Scope
-from chapkit.job.errors import JobNotFoundError
+from chapkit.job.errors import JobNotFoundError, KeyReusedError
 from chapkit.job.ledger import JobLedger
 from chapkit.job.news import JobNews
 from chapkit.job.pressure import QueuePressure
 from chapkit.job.repository import MAX_EVENTS, JobRepository
+from chapkit.job.retry_key import RetryKey
 from chapkit.job.revision import revise
 from chapkit.job.rows import Row, to_wire
 from chapkit.job.runtime import JobRuntime
@@ -150,24 +151,23 @@ class JobQueue:
             raise ConflictError(f"The job has ended already: {row['status']}", code="job-finished", found=row["status"])
         return _record(row)
 
-    async def retry(self, job_id: ULID, payload: Mapping[str, Any] | None = None) -> JobRecord:
+    async def retry(
+        self, job_id: ULID, payload: Mapping[str, Any] | None = None, *, key: str | None = None
+    ) -> JobRecord:
         """Run a job again that has failed or was canceled, perhaps with another payload.
 
+        Called again with the same key, it returns the job as it is by then.
+
         Raises:
-            ConflictError: It has not ended (`job-not-finished`), has done what it should (`job-completed`), or ended
-                with its process (`job-not-durable`).
+            ConflictError: It has not ended (`job-not-finished`), has done what it should (`job-completed`), ended
+                with its process (`job-not-durable`), or the key belongs to another payload (`idempotency-key-reused`).
             JobNotFoundError: There is no such job (`job-not-found`).
         """
-        revision = None if payload is None else await revise(self.runtime, job_id, payload)
-        async with self.runtime.services.scope.write() as scope:
-            ledger = JobLedger(scope.session, self.runtime.clock.now())
-            row = await ledger.restart(job_id, revision)
-            reach("job.retry.before-commit")
-            if row is None:
-                raise await _why_not_again(JobRepository(scope.session), job_id)
-            scope.after_commit(lambda: self.runtime.hub.changed(job_id))
-            scope.after_commit(lambda: self.runtime.dispatcher.submitted(job_id))
-        return _record(row)
+        wish = None if key is None else RetryKey(key, payload)
+        async with self.runtime.services.scope.read() as scope:
+            is_granted = await _is_granted(scope, job_id, wish)
+        row = None if is_granted else await self._restart(job_id, payload, wish)
+        return await self.get(job_id) if row is None else _record(row)
 
     async def delete(self, job_id: ULID, timeout: float = DELETE_PATIENCE) -> None:
         """Remove the job, its attempts and its events; a running one is stopped first.
@@ -205,6 +205,20 @@ class JobQueue:
                 if record.status.is_final or left <= 0 or (deadline is not None and self.runtime.hub.is_closing):
                     return record
                 await watcher.wait(min(look_every, left))
+
+    async def _restart(self, job_id: ULID, payload: Mapping[str, Any] | None, wish: RetryKey | None) -> Row | None:
+        revision = None if payload is None else await revise(self.runtime, job_id, payload)
+        async with self.runtime.services.scope.write() as scope:
+            # Asked once more, as an equal wish may have come at the same time.
+            if await _is_granted(scope, job_id, wish, lock=True):
+                return None
+            row = await JobLedger(scope.session, self.runtime.clock.now()).restart(job_id, revision, wish)
+            reach("job.retry.before-commit")
+            if row is None:
+                raise await _why_not_again(JobRepository(scope.session), job_id)
+            scope.after_commit(lambda: self.runtime.hub.changed(job_id))
+            scope.after_commit(lambda: self.runtime.dispatcher.submitted(job_id))
+        return row
 
     async def _is_known(self, key: str | None, scope: Scope) -> bool:
         return key is not None and await JobRepository(scope.session).find_by_key(key) is not None
@@ -247,17 +261,16 @@ class JobQueue:
         if row is None:
             raise UnavailableError("The job of this key has just been deleted; try again", code="job-key-busy")
         if row["fingerprint"] != values["fingerprint"]:
-            raise ConflictError(
-                "The idempotency key was used for another request; use a new key for each request",
-                code="idempotency-key-reused",
-                field="Idempotency-Key",
-                found=sent_key or values["key"],
-            )
+            raise KeyReusedError(sent_key or values["key"])
         return _record(row)
 
 
 def _record(row: Row) -> JobRecord:
     return JobRecord.model_validate(to_wire(row))
+
+
+async def _is_granted(scope: Scope, job_id: ULID, wish: RetryKey | None, *, lock: bool = False) -> bool:
+    return wish is not None and wish.is_known(await JobRepository(scope.session).labels(job_id, lock=lock))
 
 
 async def _why_not_again(repository: JobRepository, job_id: ULID) -> ChapkitError:

@@ -1,6 +1,6 @@
 """Jobs as they are read: records, lists, numbers, events."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +43,12 @@ class JobRepository:
     async def find_private(self, job_id: ULID) -> Row | None:
         """Return the job with what clients do not see: `error_traceback`, `result`, `handler`."""
         return await self._first(JOBS.c.id == job_id, more=(JOBS.c.error_traceback, JOBS.c.result, JOBS.c.handler))
+
+    async def labels(self, job_id: ULID, *, lock: bool = False) -> Mapping[str, Any]:
+        """Return the labels of the job, none if there is no such job; with `lock` nobody changes it until the end."""
+        statement = select(JOBS.c.labels).where(JOBS.c.id == job_id)
+        labels: Mapping[str, Any] | None = await self.session.scalar(statement.with_for_update() if lock else statement)
+        return labels or {}
 
     async def list(
         self, *, status: str | None = None, kind: str | None = None, limit: int | None = None, offset: int = 0

@@ -15,6 +15,7 @@ from chapkit.core.ids import ULID
 from chapkit.core.rendering import as_array, as_page
 from chapkit.core.schemas import PaginatedResponse
 from chapkit.job.errors import JobNotFoundError
+from chapkit.job.keys import IdempotencyKey
 from chapkit.job.queue import JobQueue
 from chapkit.job.repository import JobRepository
 from chapkit.job.rows import Row, render
@@ -102,8 +103,10 @@ class JobRouter(Router):
             record = await _queue(jobs).cancel(self._parse_id(job_id))
             return json_bytes(record.model_dump_json().encode())
 
-        async def retry(job_id: str, jobs: Any, body: JobRetryRequest | None = None) -> Response:
-            record = await _queue(jobs).retry(self._parse_id(job_id), body.payload if body else None)
+        async def retry(
+            job_id: str, jobs: Any, body: JobRetryRequest | None = None, key: IdempotencyKey = None
+        ) -> Response:
+            record = await _queue(jobs).retry(self._parse_id(job_id), body.payload if body else None, key=key)
             return json_bytes(record.model_dump_json().encode(), status=202)
 
         async def delete(job_id: str, jobs: Any) -> Response:

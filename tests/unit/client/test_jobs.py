@@ -99,6 +99,13 @@ def test_a_job_is_sent_to_run_again(payload: dict[str, Any] | None, sent: bytes)
     assert script.client().jobs.retry(ID, payload).status is JobStatus.PENDING
     assert script.asked == [f"POST /api/v1/jobs/{ID}/$retry"]
     assert script.requests[0].content == sent
+    assert "Idempotency-Key" not in script.requests[0].headers
+
+
+def test_a_key_makes_a_repeated_retry_the_same() -> None:
+    script = Script(job("pending"))
+    script.client().jobs.retry(ID, key="once")
+    assert script.requests[0].headers["Idempotency-Key"] == "once"
 
 
 def test_deleting_what_is_not_there_is_an_error_unless_an_answer_was_lost() -> None:
