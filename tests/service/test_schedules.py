@@ -308,6 +308,19 @@ async def test_run_now_answers_with_a_job_and_moves_nothing(database_url: str) -
         assert (run["job_id"], run["source"]) == (job_id, "manual")
 
 
+async def test_a_name_that_not_every_database_can_hold_is_refused(database_url: str) -> None:
+    service = Service(database_url)
+    async with serving(service.app) as client:
+        path = f"{PATH}/{(await created(client))['id']}"
+        for answer in (
+            await client.post(PATH, json=body(name="a\x00b")),
+            await client.patch(path, json={"name": "\x00"}),
+        ):
+            problem = answer.json()
+            assert (answer.status_code, problem["code"]) == (422, "request-invalid")
+            assert (problem["errors"][0]["field"], "NUL" in problem["errors"][0]["msg"]) == ("name", True)
+
+
 async def test_a_key_of_run_now_belongs_to_one_body(database_url: str) -> None:
     service = Service(database_url)
     async with serving(service.app) as client:

@@ -55,6 +55,16 @@ async def test_what_is_no_task_is_refused(calls: TaskCalls, body: dict[str, Any]
     assert (answer.status_code, answer.json()["code"]) == (422, "request-invalid")
 
 
+async def test_a_reason_that_not_every_database_can_hold_is_refused(calls: TaskCalls) -> None:
+    task = await calls.create("climate/add", parameters={"a": 1})
+    changes = {"enabled": False, "disabled_reason": "rain\x00"}
+    answer = await calls.client.patch(f"{TASKS}/{task['id']}", json=changes)
+    problem = answer.json()
+    assert (answer.status_code, problem["code"]) == (422, "request-invalid")
+    assert (problem["errors"][0]["field"], "NUL" in problem["errors"][0]["msg"]) == ("disabled_reason", True)
+    assert (await calls.get(task["id"]))["enabled"] is True
+
+
 async def test_a_command_that_the_system_could_not_take_is_refused_when_it_is_saved(calls: TaskCalls) -> None:
     task = await calls.create("true", "shell")
     for answer in (

@@ -213,7 +213,7 @@ class ScheduleManager(BaseManager[Schedule, ScheduleIn, ScheduleOut]):
 
     def _require_free(self, entity: Schedule) -> None:
         if entity.managed_by is not None and not self.acts_for_code:
-            raise ManagedByCodeError(entity.name)
+            raise ManagedByCodeError(entity.code_key or entity.name)
 
     def _wake(self) -> None:
         self.scope.after_commit(self.scope.services.get(ScheduleWorker).tell)

@@ -134,6 +134,13 @@ class ScheduleIn(StrictBody, ScheduleRules, EntityIn):
     target: str = Field(description="What is submitted: `task`, `ml.train`, `ml.predict`, `ml.train:NAME`, `handler`.")
     arguments: dict[str, Any] = Field(default_factory=dict[str, Any], description="What the target is told.")
 
+    @field_validator("name")
+    @classmethod
+    def _check_name(cls, name: str) -> str:
+        if "\x00" in name:
+            raise ValueError("a name cannot hold a NUL character; leave it out")
+        return name
+
 
 class TickRecord(BaseModel):
     """What became of a tick."""

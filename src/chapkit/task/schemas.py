@@ -38,6 +38,13 @@ class TaskIn(EntityIn):
             raise ValueError("a command cannot hold a NUL character; leave it out, or let printf write it")
         return command
 
+    @field_validator("disabled_reason")
+    @classmethod
+    def _check_reason(cls, reason: str | None) -> str | None:
+        if reason is not None and "\x00" in reason:
+            raise ValueError("a reason cannot hold a NUL character; leave it out")
+        return reason
+
 
 class TaskOut(EntityOut):
     """A task as the service stores it."""

@@ -71,6 +71,8 @@ async def test_what_the_code_says_can_only_be_changed_there(database: Database) 
             with pytest.raises(ChapkitError) as raised:
                 await system.change(schedule.id, **changes)
             assert raised.value.code == "schedule-managed-by-code"
+            # By the name that the code knows, not the one that somebody wants.
+            assert raised.value.extensions["found"] == schedule.name
         async with system.services.scope.read() as scope:
             manager = scope.get(ScheduleManager)
             with pytest.raises(ChapkitError):
