@@ -55,6 +55,46 @@ async def test_what_is_no_task_is_refused(calls: TaskCalls, body: dict[str, Any]
     assert (answer.status_code, answer.json()["code"]) == (422, "request-invalid")
 
 
+async def test_what_a_task_does_not_know_is_refused_with_what_may_have_been_meant(calls: TaskCalls) -> None:
+    task = await calls.create("climate/add", parameters={"a": 1})
+    for answer in (
+        await calls.client.post(TASKS, json={"command": "climate/add", "task_type": "python", "enabeld": False}),
+        await calls.client.put(f"{TASKS}/{task['id']}", json={**task, "enabeld": False}),
+        await calls.client.patch(f"{TASKS}/{task['id']}", json={"enabeld": False}),
+    ):
+        problem = answer.json()
+        assert (answer.status_code, problem["code"]) == (422, "request-invalid")
+        assert problem["errors"][0]["field"] == "enabeld"
+        assert "did you mean 'enabled'" in problem["errors"][0]["msg"]
+
+
+async def test_a_task_may_be_sent_back_as_it_was_read(calls: TaskCalls) -> None:
+    task = await calls.create("climate/add", parameters={"a": 1})
+    answer = await calls.client.put(f"{TASKS}/{task['id']}", json={**task, "parameters": {"a": 2}})
+    assert (answer.status_code, answer.json()["parameters"]) == (200, {"a": 2})
+    assert answer.json()["created_at"] == task["created_at"]
+    refused = await calls.client.patch(f"{TASKS}/{task['id']}", json={"disabled_by": "orphan"})
+    problem = refused.json()
+    assert (refused.status_code, problem["code"], problem["errors"][0]["field"]) == (
+        422,
+        "request-invalid",
+        "disabled_by",
+    )
+    assert "Only the service" in problem["errors"][0]["msg"]
+
+
+async def test_a_task_for_a_queue_that_is_not_there_is_refused_when_it_is_saved(calls: TaskCalls) -> None:
+    task = await calls.create("climate/add", parameters={"a": 1})
+    for answer in (
+        await calls.client.post(TASKS, json={**task, "id": None, "job": {"queue": "nope"}}),
+        await calls.client.patch(f"{TASKS}/{task['id']}", json={"job": {"queue": "nope"}}),
+    ):
+        problem = answer.json()
+        assert (answer.status_code, problem["code"], problem["field"]) == (422, "job-queue-unknown", "job.queue")
+    nul = await calls.client.patch(f"{TASKS}/{task['id']}", json={"job": {"concurrency_key": "a\x00"}})
+    assert (nul.status_code, nul.json()["errors"][0]["field"]) == (422, "job.concurrency_key")
+
+
 async def test_a_reason_that_not_every_database_can_hold_is_refused(calls: TaskCalls) -> None:
     task = await calls.create("climate/add", parameters={"a": 1})
     changes = {"enabled": False, "disabled_reason": "rain\x00"}

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from chapkit.scheduler.feature import ScheduleFeature
     from chapkit.scheduler.trigger_schemas import TriggerSpec
 
+_UTC = "UTC"
 _OWN_PARAMETERS = ("parameters", "target", "arguments", "cron", "timezone", "every", "at")
 _MOST_SHOWN = 200
 
@@ -78,7 +79,7 @@ class ScheduleCalls(FeatureCalls):
         target: str | None = None,
         arguments: Mapping[str, Any] | None = None,
         cron: str | None = None,
-        timezone: str = "UTC",
+        timezone: str = _UTC,
         every: timedelta | float | str | None = None,
         at: datetime | None = None,
         **options: Unpack[ScheduleOptions],
@@ -140,6 +141,8 @@ def _trigger(
 
     if [cron, every, at].count(None) != 2:
         raise _invalid("say once when it runs: cron='0 6 * * *', every='15m', or at=datetime(...)")
+    if cron is None and timezone != _UTC:
+        raise _invalid(f"timezone={timezone!r} is for cron; what is repeated at an interval knows no zone")
     if cron is not None:
         return CronTrigger(expression=cron, timezone=timezone)
     if every is not None:
@@ -156,7 +159,7 @@ def _require_known(options: Mapping[str, Any], called: str) -> str:
     if strange is None:
         return called
     # Lazy: only what is refused needs it.
-    from chapkit.scheduler.bodies import unknown
+    from chapkit.task.bodies import unknown
 
     raise _invalid(
         f"{strange}: {unknown(strange, known, 'option')}", called, field=strange, found=strange, expected=known

@@ -44,9 +44,10 @@ class ScheduleCalls(CrudCalls[ScheduleOut]):
         self._page_of_runs = reader(TypeAdapter(PaginatedResponse[ScheduleRun]))
         self._explained = reader(TypeAdapter(SchedulePreview))
 
-    def switch(self, id: str, operation: str) -> Call[ScheduleOut]:
+    def switch(self, id: str, operation: str, reason: str | None = None) -> Call[ScheduleOut]:
         """Pause one, or let it go on."""
-        return Call("POST", self.path(id, operation), reader(self.one))
+        content = None if reason is None else encode({"reason": reason})
+        return Call("POST", self.path(id, operation), reader(self.one), content=content)
 
     def next(self, id: str, count: int) -> Call[SchedulePreview]:
         """Read the next ticks."""

@@ -67,9 +67,9 @@ class Schedules(Resource[ScheduleOut]):
         body = schedule_body(name, trigger, target, arguments, None, tags, rules)
         return self.transport.send(self._schedule_calls.replace(id, body, etag))
 
-    def pause(self, id: str) -> ScheduleOut:
-        """Let nothing run until it is resumed."""
-        return self.transport.send(self._schedule_calls.switch(id, "pause"))
+    def pause(self, id: str, reason: str | None = None) -> ScheduleOut:
+        """Let nothing run until it is resumed; `reason` is shown as its `paused_reason`."""
+        return self.transport.send(self._schedule_calls.switch(id, "pause", reason))
 
     def resume(self, id: str) -> ScheduleOut:
         """Let it go on with its next tick; what was due while it was paused never runs."""
@@ -161,9 +161,9 @@ class AsyncSchedules(AsyncResource[ScheduleOut]):
         body = schedule_body(name, trigger, target, arguments, None, tags, rules)
         return await self.transport.send(self._schedule_calls.replace(id, body, etag))
 
-    async def pause(self, id: str) -> ScheduleOut:
-        """Let nothing run until it is resumed."""
-        return await self.transport.send(self._schedule_calls.switch(id, "pause"))
+    async def pause(self, id: str, reason: str | None = None) -> ScheduleOut:
+        """Let nothing run until it is resumed; `reason` is shown as its `paused_reason`."""
+        return await self.transport.send(self._schedule_calls.switch(id, "pause", reason))
 
     async def resume(self, id: str) -> ScheduleOut:
         """Let it go on with its next tick; what was due while it was paused never runs."""

@@ -30,6 +30,17 @@ UtcDatetime = Annotated[
 """An aware moment in UTC; text without a zone is taken as UTC."""
 
 
+def storable_text(text: str) -> str:
+    """Return the text, if every database can hold it.
+
+    Raises:
+        ValueError: It has a NUL character.
+    """
+    if "\x00" in text:
+        raise ValueError("a text cannot hold a NUL character here; leave it out")
+    return text
+
+
 def _check_tags(tags: list[str]) -> list[str]:
     if len(tags) > MAX_TAGS:
         raise ValueError(f"at most {MAX_TAGS} tags, {len(tags)} were sent")

@@ -3,9 +3,9 @@
 from dataclasses import replace
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from chapkit.core.types import UtcDatetime
+from chapkit.core.types import UtcDatetime, storable_text
 from chapkit.job.policies import Retry
 from chapkit.job.schemas import HIGHEST, LONGEST_TIMEOUT, JobSpec
 
@@ -41,6 +41,11 @@ class JobOptions(BaseModel):
     run_after: UtcDatetime | None = Field(default=None, description="Not before this moment.")
     concurrency_key: str | None = Field(default=None, max_length=200, description="One at a time with this key.")
     concurrency_limit: int | None = Field(default=None, ge=1, le=HIGHEST, description="So many at a time.")
+
+    @field_validator("concurrency_key", "queue")
+    @classmethod
+    def _check_text(cls, text: str | None) -> str | None:
+        return None if text is None else storable_text(text)
 
     def apply(self, spec: JobSpec) -> JobSpec:
         """Return the spec as the client wants it."""

@@ -50,7 +50,7 @@ class JobQueue:
         if not self.accepts:
             raise UnavailableError("The service is about to stop; try again", code="service-stopping")
         handler = self.runtime.handlers.get(spec.handler)
-        self._require_queue(spec.queue)
+        self.require_queue(spec.queue)
         now = self.runtime.clock.now()
         values = row_of(spec, handler, now, owner=None if spec.durable else self.runtime.presence.id)
         if self.pressure is not None and not await self._is_known(spec.key, scope):
@@ -227,11 +227,17 @@ class JobQueue:
         reach("job.submit.after-commit")
         self.runtime.dispatcher.submitted(job_id)
 
-    def _require_queue(self, queue: str) -> None:
+    def require_queue(self, queue: str, field: str = "queue") -> None:
+        """Go on, if the service has such a queue.
+
+        Raises:
+            UnprocessableError: It has not (`job-queue-unknown`).
+        """
         if self.queues is not None and queue not in self.queues:
             raise UnprocessableError(
                 f"There is no queue {queue!r} here; name it in with_jobs(queues={{{queue!r}: None}})",
                 code="job-queue-unknown",
+                field=field,
                 found=queue,
                 expected=sorted(self.queues),
             )

@@ -1,6 +1,7 @@
 """What can be wrong with a schedule."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from chapkit.core.errors import ConfigurationError, UnprocessableError
 
@@ -139,5 +140,5 @@ class JitterInvalidError(UnprocessableError):
 
 def shown(value: object) -> str:
     """Return the value as it may stand in a text for people: never longer than a line."""
-    text = repr(value)
+    text = value.isoformat() if isinstance(value, datetime) else repr(value)
     return text if len(text) <= MOST_SHOWN else text[: MOST_SHOWN - 3] + "..."

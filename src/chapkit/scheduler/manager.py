@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from chapkit.core.clock import Clock
-from chapkit.core.errors import ChapkitError, UnprocessableError
+from chapkit.core.errors import ChapkitError
 from chapkit.core.ids import ULID
 from chapkit.core.logging import get_logger
 from chapkit.core.manager import BaseManager
@@ -25,6 +25,7 @@ from chapkit.scheduler.trigger_schemas import read_trigger
 from chapkit.scheduler.views import JobRow, anchored, other_members, stored_values, to_output
 from chapkit.scheduler.words import explain
 from chapkit.scheduler.worker import ScheduleWorker
+from chapkit.task.bodies import refuse_told
 
 _BY_A_PERSON = "Paused by a request"
 _TIMING = frozenset({"trigger", "start_at", "end_at"})
@@ -49,9 +50,14 @@ class ScheduleManager(BaseManager[Schedule, ScheduleIn, ScheduleOut]):
         """The clock by which schedules run."""
         return self.scope.services.get(JobRuntime).clock
 
-    async def pause(self, id: ULID) -> Schedule:
-        """Let nothing run until somebody resumes it."""
-        return await self.patch_entity(id, {"enabled": False}, ScheduleIn)
+    async def pause(self, id: ULID, reason: str | None = None) -> Schedule:
+        """Let nothing run until somebody resumes it; the reason is shown."""
+        async with self.unit_of_work():
+            schedule = await self.patch_entity(id, {"enabled": False}, ScheduleIn)
+            if reason is not None:
+                schedule.paused_reason = reason
+                await self.repository.update(schedule)
+            return schedule
 
     async def resume(self, id: ULID) -> Schedule:
         """Let it run from its next tick on; what was due while it was paused never runs."""
@@ -99,6 +105,7 @@ class ScheduleManager(BaseManager[Schedule, ScheduleIn, ScheduleOut]):
 
     async def patch_entity(self, id: ULID, changes: Mapping[str, Any], schema: type[ScheduleIn]) -> Schedule:
         """Merge `changes` into the schedule's document; a trigger of another kind takes the place of the old one."""
+        refuse_told(schema, changes)
         given = changes.get("trigger")
         if isinstance(given, Mapping):
             trigger = cast("Mapping[str, Any]", given)
@@ -201,15 +208,8 @@ class ScheduleManager(BaseManager[Schedule, ScheduleIn, ScheduleOut]):
 
     def _require_queue(self, entity: Schedule) -> None:
         queue = None if entity.job is None else entity.job.get("queue")
-        known = self.scope.services.get(JobService).queues
-        if queue is not None and known is not None and queue not in known:
-            raise UnprocessableError(
-                f"There is no queue {queue!r} here; name it in with_jobs(queues={{{queue!r}: None}})",
-                code="job-queue-unknown",
-                field="job.queue",
-                found=queue,
-                expected=sorted(known),
-            )
+        if queue is not None:
+            self.scope.services.get(JobService).require_queue(queue, "job.queue")
 
     def _require_free(self, entity: Schedule) -> None:
         if entity.managed_by is not None and not self.acts_for_code:

@@ -1,8 +1,6 @@
 """What somebody asks of a schedule, beside its ticks: to run now, and to make up for the past."""
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 
 from chapkit.core.ids import ULID
@@ -26,14 +24,11 @@ class OnDemand:
         self._services = services
         self._jobs = TickJobs(services)
 
-    async def run_now(self, id: ULID, key: str | None = None, body: bytes = b"") -> ULID:
+    async def run_now(self, id: ULID, key: str | None = None) -> ULID:
         """Submit the job of a schedule beside its ticks, also of one that is paused; the same key is the same job.
 
-        Args:
-            body: What was sent with the key; it changes nothing, but another one wants another key.
-
         Raises:
-            ConflictError: The key was used with another body (`idempotency-key-reused`).
+            ConflictError: The key was used for something else (`idempotency-key-reused`).
             ScheduleNotFoundError: There is no such schedule (`schedule-not-found`).
             ChapkitError: Its target cannot do it now.
         """
@@ -41,8 +36,6 @@ class OnDemand:
         async with self._services.scope.read() as scope:
             schedule = await _get(ScheduleRepository(scope.session), id)
             spec = await self._jobs.prepare(scope, schedule, now, TickSource.MANUAL, key)
-        if key is not None and body:
-            spec = replace(spec, fingerprint=hashlib.sha256(f"{spec.key}\0".encode() + body).hexdigest())
         async with self._services.scope.write() as scope:
             repository = ScheduleRepository(scope.session)
             schedule = await _get(repository, id, lock=True)

@@ -21,6 +21,7 @@ from chapkit.scheduler.refusals import ScheduleNotFoundError
 from chapkit.scheduler.schemas import (
     BackfillIn,
     BackfillResult,
+    PauseIn,
     RunNowResult,
     ScheduleIn,
     ScheduleOut,
@@ -31,6 +32,7 @@ from chapkit.scheduler.schemas import (
 from chapkit.scheduler.trigger_schemas import read_trigger
 from chapkit.scheduler.views import upcoming
 from chapkit.scheduler.words import explain
+from chapkit.task.bodies import NoMembers
 from chapkit.web.conditions import require_match
 from chapkit.web.crud import CrudRouter
 from chapkit.web.dependencies import RequestServices
@@ -104,11 +106,12 @@ class ScheduleRouter(CrudRouter[ScheduleIn, ScheduleOut]):
         )
 
     def _register_switches(self) -> None:
-        async def pause(entity_id: str, manager: Any) -> Response:
+        async def pause(entity_id: str, manager: Any, body: PauseIn | None = None) -> Response:
             schedules: ScheduleManager = manager
-            return await _changed(schedules, await schedules.pause(self._parse_ulid(entity_id)))
+            reason = None if body is None else body.reason
+            return await _changed(schedules, await schedules.pause(self._parse_ulid(entity_id), reason))
 
-        async def resume(entity_id: str, manager: Any) -> Response:
+        async def resume(entity_id: str, manager: Any, body: NoMembers | None = None) -> Response:
             schedules: ScheduleManager = manager
             return await _changed(schedules, await schedules.resume(self._parse_ulid(entity_id)))
 
@@ -125,9 +128,13 @@ class ScheduleRouter(CrudRouter[ScheduleIn, ScheduleOut]):
 
     def _register_demands(self) -> None:
         async def run_now(
-            request: Request, entity_id: str, services: RequestServices, key: IdempotencyKey = None
+            request: Request,
+            entity_id: str,
+            services: RequestServices,
+            body: NoMembers | None = None,
+            key: IdempotencyKey = None,
         ) -> Response:
-            job_id = await OnDemand(services).run_now(self._parse_ulid(entity_id), key, await request.body())
+            job_id = await OnDemand(services).run_now(self._parse_ulid(entity_id), key)
             answer = RunNowResult(job_id=job_id, message=f"Schedule submitted. Job ID: {job_id}")
             headers = {"Location": location_of(request, f"{self.jobs_prefix}/{job_id}")}
             return json_bytes(answer.model_dump_json().encode(), status=202, headers=headers)

@@ -7,13 +7,13 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 
 from chapkit.core.ids import ULID
 from chapkit.core.schemas import EntityIn, EntityOut
-from chapkit.core.types import UtcDatetime
+from chapkit.core.types import UtcDatetime, storable_text
 from chapkit.job.options import JobOptions
 from chapkit.job.schemas import JobStatus
-from chapkit.scheduler.bodies import NUMBER, StrictBody
 from chapkit.scheduler.policies import Missed, Overlap, check_jitter
 from chapkit.scheduler.trigger_schemas import AwareMoment, TriggerOut, TriggerSpec, UpcomingTick
 from chapkit.scheduler.window import window_of
+from chapkit.task.bodies import NUMBER, StrictBody, told_only
 
 GRACE = 60.0
 """Seconds that a tick may be late without being missed."""
@@ -137,9 +137,7 @@ class ScheduleIn(StrictBody, ScheduleRules, EntityIn):
     @field_validator("name")
     @classmethod
     def _check_name(cls, name: str) -> str:
-        if "\x00" in name:
-            raise ValueError("a name cannot hold a NUL character; leave it out")
-        return name
+        return storable_text(name)
 
 
 class TickRecord(BaseModel):
@@ -189,6 +187,9 @@ class ScheduleOut(EntityOut):
     last_job: ScheduledJob | None = Field(default=None, description="As it is now.")
 
 
+ScheduleIn.told = told_only(ScheduleOut, ScheduleIn)
+
+
 class ScheduleRun(TickRecord):
     """A tick with what became of its job."""
 
@@ -231,6 +232,17 @@ class BackfillResult(BaseModel):
     continue_from: UtcDatetime | None = Field(
         default=None, description="The first tick beyond the limit: `start` of the next request."
     )
+
+
+class PauseIn(StrictBody):
+    """Why a schedule is paused."""
+
+    reason: str | None = Field(default=None, min_length=1, max_length=1000, description="Shown as `paused_reason`.")
+
+    @field_validator("reason")
+    @classmethod
+    def _check_reason(cls, reason: str | None) -> str | None:
+        return None if reason is None else storable_text(reason)
 
 
 class RunNowResult(BaseModel):

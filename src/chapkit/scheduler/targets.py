@@ -10,7 +10,7 @@ from chapkit.core.services import Scope
 from chapkit.job.ports import JobHandlers
 from chapkit.job.schemas import JobSpec
 from chapkit.job.targets import JobTarget
-from chapkit.scheduler.bodies import StrictBody
+from chapkit.task.bodies import StrictBody
 
 _OURS = "chapkit."
 

@@ -11,12 +11,12 @@ from chapkit.core.errors import UnprocessableError
 from chapkit.core.ids import ULID
 from chapkit.core.types import UtcDatetime
 from chapkit.job.options import JobOptions
-from chapkit.scheduler.bodies import NUMBER, StrictBody, refused
 from chapkit.scheduler.errors import IntervalInvalidError
 from chapkit.scheduler.moments import instant
 from chapkit.scheduler.policies import Overlap
 from chapkit.scheduler.schemas import GRACE, LONGEST_GRACE, SHORTEST_GRACE, ScheduleIn, ScheduleOut
 from chapkit.scheduler.trigger_schemas import AwareMoment, CronTrigger, IntervalTrigger, OnceTrigger
+from chapkit.task.bodies import NUMBER, StrictBody, refused
 
 ScheduleType = Literal["once", "interval", "cron"]
 _NEEDED = {"once": "run_at", "interval": "interval_seconds", "cron": "cron_expression"}

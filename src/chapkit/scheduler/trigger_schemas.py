@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, TypeAdapter,
 
 from chapkit.core.clock import to_text
 from chapkit.core.types import UtcDatetime
-from chapkit.scheduler.bodies import StrictBody
 from chapkit.scheduler.errors import IntervalInvalidError
 from chapkit.scheduler.triggers import Cron, Interval, Once, Trigger, duration, duration_text
+from chapkit.task.bodies import StrictBody
 
 _REMEMBERED = 4096
 AwareMoment = Annotated[datetime, PlainSerializer(to_text, return_type=str, when_used="json")]

@@ -32,8 +32,9 @@ class TaskFunctionDuplicateError(ConfigurationError):
     """Two functions were registered under one name."""
 
     def __init__(self, name: str, type: str, first: str, second: str) -> None:
+        thing = "Task" if type == "task" else f"Function of type {type}"
         super().__init__(
-            f"Task '{name}' already registered: first by {first}, now by {second}; give one of them another name",
+            f"{thing} '{name}' already registered: first by {first}, now by {second}; give one of them another name",
             code="task-function-duplicate",
             found=name,
             type=type,

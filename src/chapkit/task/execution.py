@@ -94,6 +94,14 @@ class TaskSubmitter:
         elif not self.allow_shell:
             raise ShellTasksOffError
 
+    def check_queue(self, queue: str) -> None:
+        """Go on, if the service has such a queue.
+
+        Raises:
+            UnprocessableError: It has not (`job-queue-unknown`).
+        """
+        self._services.get(JobService).require_queue(queue, "job.queue")
+
     async def execute(self, task_id: ULID, asked: Asked) -> Submitted:
         """Submit a task in units of work of its own.
 

@@ -8,6 +8,7 @@ from chapkit.core.ids import ULID
 from chapkit.core.manager import BaseManager
 from chapkit.job.options import JobOptions
 from chapkit.job.schemas import JobRecord
+from chapkit.task.bodies import refuse_told
 from chapkit.task.models import Task
 from chapkit.task.refusals import TaskUnknownError
 from chapkit.task.repository import TaskRepository
@@ -21,6 +22,10 @@ class TaskRules(Protocol):
 
     def check(self, command: str, task_type: str, parameters: Mapping[str, Any] | None) -> None:
         """Go on, if the service could run such a task."""
+        ...
+
+    def check_queue(self, queue: str) -> None:
+        """Go on, if the service has such a queue."""
         ...
 
 
@@ -72,6 +77,7 @@ class TaskManager(BaseManager[Task, TaskIn, TaskOut]):
 
     async def patch_entity(self, id: ULID, changes: Mapping[str, Any], schema: type[TaskIn]) -> Task:
         """Merge `changes` into the task; one that says `enabled: false` holds even when a missing function is back."""
+        refuse_told(schema, changes)
         async with self.unit_of_work():
             task = await super().patch_entity(id, changes, schema)
             if changes.get("enabled") is False and task.disabled_by == ORPHAN:
@@ -82,6 +88,7 @@ class TaskManager(BaseManager[Task, TaskIn, TaskOut]):
     async def pre_save(self, entity: Task, data: TaskIn) -> None:
         """Refuse what could not be run, and note who switched it off."""
         self._check(entity)
+        self._check_queue(entity)
         _note_state(entity, was_enabled=True)
 
     async def pre_update(self, entity: Task, data: TaskIn, old_values: dict[str, Any]) -> None:
@@ -90,6 +97,8 @@ class TaskManager(BaseManager[Task, TaskIn, TaskOut]):
         changed = {name for name, before in old_values.items() if before != getattr(entity, name)}
         if changed & _CHECKED or (entity.enabled and not was_enabled):
             self._check(entity)
+        if "job" in changed:
+            self._check_queue(entity)
         _note_state(entity, was_enabled=was_enabled)
 
     def _values(self, data: TaskIn, fields: set[str]) -> dict[str, Any]:
@@ -101,6 +110,11 @@ class TaskManager(BaseManager[Task, TaskIn, TaskOut]):
     def _check(self, task: Task) -> None:
         if self._rules is not None:
             self._rules.check(task.command, task.task_type, task.parameters)
+
+    def _check_queue(self, task: Task) -> None:
+        queue = None if task.job is None else task.job.get("queue")
+        if self._rules is not None and queue is not None:
+            self._rules.check_queue(queue)
 
 
 def _note_state(task: Task, *, was_enabled: bool) -> None:

@@ -6,8 +6,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from chapkit.core.ids import ULID
 from chapkit.core.schemas import EntityIn, EntityOut
-from chapkit.core.types import UtcDatetime
+from chapkit.core.types import UtcDatetime, storable_text
 from chapkit.job.options import JobOptions
+from chapkit.task.bodies import StrictBody, told_only
 
 SHELL: Literal["shell"] = "shell"
 PYTHON: Literal["python"] = "python"
@@ -19,7 +20,7 @@ MAX_COMMAND = 100_000
 TaskType: TypeAlias = Literal["shell", "python"]
 
 
-class TaskIn(EntityIn):
+class TaskIn(StrictBody, EntityIn):
     """A task as a client sends it."""
 
     command: str = Field(
@@ -41,9 +42,7 @@ class TaskIn(EntityIn):
     @field_validator("disabled_reason")
     @classmethod
     def _check_reason(cls, reason: str | None) -> str | None:
-        if reason is not None and "\x00" in reason:
-            raise ValueError("a reason cannot hold a NUL character; leave it out")
-        return reason
+        return None if reason is None else storable_text(reason)
 
 
 class TaskOut(EntityOut):
@@ -58,6 +57,9 @@ class TaskOut(EntityOut):
         default=None, description="`person`, or `orphan` where its function is missing; then it comes back by itself."
     )
     job: JobOptions | None = None
+
+
+TaskIn.told = told_only(TaskOut, TaskIn)
 
 
 class TaskExecuteRequest(BaseModel):

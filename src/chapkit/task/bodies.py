@@ -1,7 +1,7 @@
 """What clients send, refused name by name."""
 
-from collections.abc import Collection, Iterable
-from typing import Any, Self, TypeAlias
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, ClassVar, Self, TypeAlias, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
@@ -17,9 +17,15 @@ class StrictBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    told: ClassVar[Collection[str]] = ()
+    """Members of the answer that only the service sets; a body that was read before may have them, to no effect."""
+
     @model_validator(mode="wrap")
     @classmethod
     def _name_unknown(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if cls.told and isinstance(value, dict):
+            body = cast("dict[str, Any]", value)
+            value = {name: body[name] for name in body if name not in cls.told}
         try:
             return handler(value)
         except ValidationError as error:
@@ -29,6 +35,27 @@ class StrictBody(BaseModel):
             # Looking for a name takes a while, and nobody mistypes hundreds.
             known = [list(cls.model_fields) if index < _MOST_HINTS else [] for index in range(len(found))]
             raise refused(cls, map(_problem, found, known)) from None
+
+
+class NoMembers(StrictBody):
+    """A body that has nothing to say."""
+
+
+def told_only(answer: type[BaseModel], body: type[BaseModel]) -> frozenset[str]:
+    """Return the members that an answer has and a body has not."""
+    return frozenset(answer.model_fields) - frozenset(body.model_fields)
+
+
+def refuse_told(kind: type[StrictBody], changes: Mapping[str, Any]) -> None:
+    """Go on, if the changes want nothing of what only the service sets.
+
+    Raises:
+        ValidationError: They do.
+    """
+    says = "Only the service sets this member; leave it out"
+    problems = [("read_only", (name,), says, value) for name, value in changes.items() if name in kind.told]
+    if problems:
+        raise refused(kind, problems)
 
 
 def refused(kind: type[BaseModel], problems: Iterable[Problem]) -> ValidationError:
