@@ -22,7 +22,7 @@ from chapkit.job.runtime import JobRuntime
 
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 5.0
-_PASSING = (UnavailableError, ConnectionError)
+_PASSING = (UnavailableError, ConnectionError, StorageFullError)
 _PATIENCE = 600.0
 """Seconds to try again what others have a part in; the bare status is tried until it is written."""
 
@@ -93,7 +93,7 @@ class Recorder:
             async with self._runtime.services.scope.write() as scope:
                 await self._ledger(scope).report(context.claim.fence, reports)
                 reach("job.report.before-commit")
-        except (*_PASSING, StorageFullError):
+        except _PASSING:
             context.put_back(reports)
             return
         self._runtime.hub.changed(context.job_id)
@@ -128,7 +128,7 @@ class Recorder:
         await self._persist(context, write, patience=_PATIENCE)
 
     async def _persist(self, context: JobContext, write: _Writing, patience: float | None = None) -> None:
-        # The work is done and must not be lost because the database cannot be reached for a while.
+        # The work is done and must not be lost because the database cannot be reached, or has no room, for a while.
         loop = asyncio.get_running_loop()
         deadline = None if patience is None else loop.time() + patience
         reports = context.take_reports()
@@ -138,8 +138,7 @@ class Recorder:
                 await write(reports)
                 return
             except Exception as error:
-                is_passing = isinstance(error, _PASSING) or (deadline is None and isinstance(error, StorageFullError))
-                if not is_passing or (deadline is not None and loop.time() > deadline):
+                if not isinstance(error, _PASSING) or (deadline is not None and loop.time() > deadline):
                     context.put_back(reports)
                     raise
                 get_logger("chapkit.job").warning("job.recording_waits", job_id=context.job_id, error=describe(error))

@@ -14,7 +14,7 @@ from chapkit.core.clock import SystemClock
 from chapkit.core.database import Database
 from chapkit.core.errors import ChapkitError, StorageFullError, UnavailableError
 from chapkit.core.ids import ULID
-from chapkit.core.services import Services
+from chapkit.core.services import Scope, Services
 from chapkit.job import endings, engine
 from chapkit.job.claims import Claim, Fence
 from chapkit.job.context import JobContext
@@ -161,6 +161,25 @@ async def test_an_end_is_written_when_the_database_answers_again(database: Datab
         await system.completed(claim.fence.job_id)
         events = await system.jobs.list_events(claim.fence.job_id)
         assert [event.kind for event in events] == ["status", "status", "log", "status"]
+
+
+@pytest.mark.parametrize("error", [UnavailableError("away"), ConnectionError("away"), StorageFullError("full")])
+async def test_what_belongs_to_a_result_is_kept_until_it_can_be_written(error: Exception, database: Database) -> None:
+    errors, recorded = [error, error], list[ULID]()
+
+    async def body(context: JobContext) -> JobOutcome:
+        async def record(scope: Scope) -> None:
+            if errors:
+                raise errors.pop()
+            recorded.append(context.job_id)
+
+        return JobOutcome(record=record)
+
+    async with job_system(database, Scripted(body)) as system:
+        job = await system.submit("test.scripted")
+        await system.completed(job.id)
+        assert recorded == [job.id]
+        assert await system.outcomes(job.id) == ["completed"]
 
 
 @pytest.mark.parametrize("error", [UnavailableError("away"), ConnectionError("away"), StorageFullError("full")])
