@@ -1,5 +1,6 @@
 """Waiting for a result in the same request, and sending a request twice."""
 
+import json
 import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -114,6 +115,31 @@ async def test_the_same_request_under_the_same_key_is_the_same_job(calls: MLCall
     await calls.finished(first)
     assert (await calls.post("$train", body, Idempotency_Key="a")).json() == first.json()
     assert (held.calls, len(await calls.jobs())) == (1, 1)
+
+
+async def test_a_request_is_the_same_however_its_members_are_written(calls: MLCalls, held: Held) -> None:
+    held.go.set()
+    body = {"config_id": await calls.config(), "data": TRAINING}
+    first = await calls.post("$train", body, Idempotency_Key="a")
+    text = json.dumps(dict(reversed(body.items())), indent=3)
+    headers = {"Idempotency-Key": "a", "Content-Type": "application/json"}
+    again = await calls.client.post("/api/v1/ml/$train", content=text, headers=headers)
+    assert (again.status_code, again.json()) == (202, first.json())
+
+
+async def test_the_first_job_is_found_when_its_configuration_is_gone(calls: MLCalls, held: Held) -> None:
+    held.go.set()
+    config_id = await calls.config()
+    body = {"config_id": config_id, "data": TRAINING}
+    first = await calls.post("$train", body, Idempotency_Key="a")
+    await calls.finished(first)
+    assert (await calls.client.delete(f"/api/v1/configs/{config_id}")).status_code == 204
+    again = await calls.post("$train", body, Idempotency_Key="a")
+    assert (again.status_code, again.json()["job_id"]) == (202, first.json()["job_id"])
+    other = await calls.post("$train", {**body, "run_info": {}}, Idempotency_Key="a")
+    assert (other.status_code, other.json()["code"]) == (409, "idempotency-key-reused")
+    assert (await calls.post("$train", body, Idempotency_Key="b")).json()["code"] == "config-unknown"
+    assert (await calls.post("$train", body)).json()["code"] == "config-unknown"
 
 
 async def test_another_request_under_the_same_key_is_refused(calls: MLCalls, held: Held) -> None:

@@ -306,6 +306,12 @@ async def test_run_now_answers_with_a_job_and_moves_nothing(database_url: str) -
         assert (await client.get(path)).json()["next_run_at"] == schedule["next_run_at"]
         (run,) = (await client.get(f"{path}/$runs")).json()
         assert (run["job_id"], run["source"]) == (job_id, "manual")
+        assert (await client.delete(path)).status_code == 204
+        again = await client.post(f"{path}/$run-now", headers={"Idempotency-Key": "k1"})
+        assert (again.status_code, again.json()["job_id"]) == (202, job_id)
+        for headers in ({}, {"Idempotency-Key": "k2"}):
+            gone = await client.post(f"{path}/$run-now", headers=headers)
+            assert (gone.status_code, gone.json()["code"]) == (404, "schedule-not-found")
 
 
 async def test_a_name_that_not_every_database_can_hold_is_refused(database_url: str) -> None:

@@ -241,6 +241,22 @@ async def test_the_same_key_returns_the_first_job_and_is_no_use_for_another_requ
     assert elsewhere.json()["job_id"] != first.json()["job_id"]
 
 
+async def test_the_first_job_is_found_when_its_task_is_disabled_or_gone(calls: TaskCalls) -> None:
+    task = await calls.create("add", parameters={"a": 1})
+    first = await calls.execute(task["id"], Idempotency_Key="k")
+    await calls.finished(first.json()["job_id"])
+    await calls.patch(task["id"], enabled=False)
+    again = await calls.execute(task["id"], {}, Idempotency_Key="k")
+    assert (again.status_code, again.json()["job_id"]) == (202, first.json()["job_id"])
+    assert (await calls.execute(task["id"], Idempotency_Key="other")).json()["code"] == "task-disabled"
+    assert (await calls.client.delete(f"{TASKS}/{task['id']}")).status_code == 204
+    again = await calls.execute(task["id"], Idempotency_Key="k")
+    assert (again.status_code, again.json()["job_id"]) == (202, first.json()["job_id"])
+    other = await calls.execute(task["id"], {"parameters": {"b": 2}}, Idempotency_Key="k")
+    assert (other.status_code, other.json()["code"]) == (409, "idempotency-key-reused")
+    assert (await calls.execute(task["id"])).json()["code"] == "task-unknown"
+
+
 @pytest.mark.parametrize("key", ["", "   "])
 async def test_an_empty_key_is_no_key(calls: TaskCalls, key: str) -> None:
     task = await calls.create("add", parameters={"a": 1})

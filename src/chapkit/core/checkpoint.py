@@ -9,7 +9,7 @@ from chapkit.core.faults import reach
 from chapkit.core.logging import get_logger
 
 EVERY = 200
-"""Transactions after which the log is carried over; it has grown by about a megabyte then."""
+"""Transactions after which the log is carried over; small ones have made it grow by about a megabyte."""
 
 
 class Checkpointer:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from chapkit.core.errors import ChapkitError, ConflictError, UnavailableError, UnprocessableError
+from chapkit.core.errors import ConflictError, UnavailableError, UnprocessableError
 from chapkit.core.faults import reach
 from chapkit.core.ids import ULID
 from chapkit.core.services import Scope
@@ -13,8 +13,8 @@ from chapkit.job.ledger import JobLedger
 from chapkit.job.news import JobNews
 from chapkit.job.pressure import QueuePressure
 from chapkit.job.repository import MAX_EVENTS, JobRepository
+from chapkit.job.restart import restart
 from chapkit.job.retry_key import RetryKey
-from chapkit.job.revision import revise
 from chapkit.job.rows import Row, to_wire
 from chapkit.job.runtime import JobRuntime
 from chapkit.job.schemas import JobAttemptRecord, JobEventRecord, JobRecord, JobSpec, JobStats, JobStatus
@@ -60,6 +60,16 @@ class JobQueue:
         reach("job.submit.before-commit")
         scope.after_commit(lambda: self._submitted(values["id"]))
         return _record(values)
+
+    async def find_submitted(self, key: str, fingerprint: str | None, sent_key: str) -> JobRecord | None:
+        """Return the job that an equal request has submitted under this key, or `None`.
+
+        Raises:
+            KeyReusedError: Another request has (`idempotency-key-reused`).
+        """
+        async with self.runtime.services.scope.read() as scope:
+            row = await JobRepository(scope.session).find_by_key(key)
+        return None if row is None else _first(row, fingerprint, sent_key)
 
     async def get(self, job_id: ULID) -> JobRecord:
         """Return the job.
@@ -163,10 +173,7 @@ class JobQueue:
                 with its process (`job-not-durable`), or the key belongs to another payload (`idempotency-key-reused`).
             JobNotFoundError: There is no such job (`job-not-found`).
         """
-        wish = None if key is None else RetryKey(key, payload)
-        async with self.runtime.services.scope.read() as scope:
-            is_granted = await _is_granted(scope, job_id, wish)
-        row = None if is_granted else await self._restart(job_id, payload, wish)
+        row = await restart(self.runtime, job_id, payload, None if key is None else RetryKey(key, payload))
         return await self.get(job_id) if row is None else _record(row)
 
     async def delete(self, job_id: ULID, timeout: float = DELETE_PATIENCE) -> None:
@@ -205,20 +212,6 @@ class JobQueue:
                 if record.status.is_final or left <= 0 or (deadline is not None and self.runtime.hub.is_closing):
                     return record
                 await watcher.wait(min(look_every, left))
-
-    async def _restart(self, job_id: ULID, payload: Mapping[str, Any] | None, wish: RetryKey | None) -> Row | None:
-        revision = None if payload is None else await revise(self.runtime, job_id, payload)
-        async with self.runtime.services.scope.write() as scope:
-            # Asked once more, as an equal wish may have come at the same time.
-            if await _is_granted(scope, job_id, wish, lock=True):
-                return None
-            row = await JobLedger(scope.session, self.runtime.clock.now()).restart(job_id, revision, wish)
-            reach("job.retry.before-commit")
-            if row is None:
-                raise await _why_not_again(JobRepository(scope.session), job_id)
-            scope.after_commit(lambda: self.runtime.hub.changed(job_id))
-            scope.after_commit(lambda: self.runtime.dispatcher.submitted(job_id))
-        return row
 
     async def _is_known(self, key: str | None, scope: Scope) -> bool:
         return key is not None and await JobRepository(scope.session).find_by_key(key) is not None
@@ -266,28 +259,14 @@ class JobQueue:
         row = await JobRepository(scope.session).find_by_key(values["key"])
         if row is None:
             raise UnavailableError("The job of this key has just been deleted; try again", code="job-key-busy")
-        if row["fingerprint"] != values["fingerprint"]:
-            raise KeyReusedError(sent_key or values["key"])
-        return _record(row)
+        return _first(row, values["fingerprint"], sent_key or values["key"])
+
+
+def _first(row: Row, fingerprint: str | None, sent_key: str) -> JobRecord:
+    if row["fingerprint"] != fingerprint:
+        raise KeyReusedError(sent_key)
+    return _record(row)
 
 
 def _record(row: Row) -> JobRecord:
     return JobRecord.model_validate(to_wire(row))
-
-
-async def _is_granted(scope: Scope, job_id: ULID, wish: RetryKey | None, *, lock: bool = False) -> bool:
-    return wish is not None and wish.is_known(await JobRepository(scope.session).labels(job_id, lock=lock))
-
-
-async def _why_not_again(repository: JobRepository, job_id: ULID) -> ChapkitError:
-    row = await repository.find(job_id)
-    if row is None:
-        return JobNotFoundError(job_id)
-    status = JobStatus(row["status"])
-    if not status.is_final:
-        return ConflictError(f"The job has not ended: it is {status}", code="job-not-finished", found=status)
-    if status is JobStatus.COMPLETED:
-        return ConflictError("The job has done what it should; submit another one", code="job-completed")
-    return ConflictError(
-        "The function of the job was held in the memory of its process; submit it again", code="job-not-durable"
-    )

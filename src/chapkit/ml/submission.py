@@ -1,7 +1,8 @@
 """Accept a training or a prediction: checked first, stored second, answered after the commit."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from anyio.to_thread import run_sync
@@ -11,10 +12,11 @@ from chapkit.artifact.model_codec import MODEL_MEDIA_TYPE
 from chapkit.artifact.models import Artifact
 from chapkit.artifact.storage import ContentStorage
 from chapkit.config.manager import ConfigManager
-from chapkit.core.errors import InvalidULIDError, NotFoundError, UnprocessableError
+from chapkit.core.errors import ChapkitError, InvalidULIDError, NotFoundError, UnprocessableError
 from chapkit.core.ids import ULID
 from chapkit.core.services import Key, Scope, Services
 from chapkit.job.claiming import DEFAULT_QUEUE
+from chapkit.job.keys import fingerprint_of
 from chapkit.job.schemas import JobRecord, JobSpec
 from chapkit.job.service import JobService
 from chapkit.ml.cache import ParsedRequests
@@ -33,6 +35,11 @@ class Submission:
     request: TrainRequest | PredictRequest
     body: bytes
     key: str | None = None
+
+    @cached_property
+    def fingerprint(self) -> str | None:
+        """What tells it from another one with the same key."""
+        return None if self.key is None else fingerprint_of(self.body)
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,7 @@ class RunSubmitter:
             NotFoundError: There is no such configuration (`config-unknown`).
             UnprocessableError: The data cannot be trained on.
         """
-        return await self._submit(await self.training(sent), sent)
+        return await self._accept(TRAIN, self.training, sent)
 
     async def predict(self, sent: Submission) -> JobRecord:
         """Accept a prediction.
@@ -74,7 +81,7 @@ class RunSubmitter:
             NotFoundError: There is no such model (`model-unknown`), or its configuration is gone.
             UnprocessableError: The artifact is no model (`artifact-not-a-model`), or the data do not fit.
         """
-        return await self._submit(await self.prediction(sent), sent)
+        return await self._accept(PREDICT, self.prediction, sent)
 
     async def training(self, sent: Submission) -> JobSpec:
         """Return the job of a training, not yet submitted."""
@@ -97,6 +104,27 @@ class RunSubmitter:
             await self._require_config(scope, config_id)
         return await self._spec(PREDICT, sent, {"config_id": config_id, "model_id": request.artifact_id})
 
+    async def _accept(
+        self, step: str, prepare: Callable[[Submission], Awaitable[JobSpec]], sent: Submission
+    ) -> JobRecord:
+        try:
+            spec = await prepare(sent)
+        except ChapkitError:
+            # What an equal request was accepted with may be gone by now.
+            key = self._key(step, sent)
+            first = None if key is None else await self._jobs.find_submitted(key, sent.fingerprint, sent.key or "")
+            if first is None:
+                raise
+            return first
+        return await self._submit(spec, sent)
+
+    def _key(self, step: str, sent: Submission) -> str | None:
+        return sent.key and f"{handler_name(step, self._settings.runner)}:{sent.key}"
+
+    @property
+    def _jobs(self) -> JobService:
+        return self._services.get(JobService)
+
     async def _spec(self, step: str, sent: Submission, payload: dict[str, Any]) -> JobSpec:
         runner = self._settings.runner
         handler = handler_name(step, runner)
@@ -108,9 +136,9 @@ class RunSubmitter:
             payload=stored.payload,
             payload_blob=stored.blob,
             labels={"kind": step.rpartition(".")[2], "config_id": payload["config_id"], **described},
-            key=sent.key and f"{handler}:{sent.key}",
+            key=self._key(step, sent),
             sent_key=sent.key,
-            fingerprint=stored.fingerprint,
+            fingerprint=sent.fingerprint,
             artifact_id=ULID(),
             queue=self._settings.queue_of(step),
         )
@@ -123,7 +151,7 @@ class RunSubmitter:
         accepted: ULID | None = None
         try:
             async with self._services.scope.write() as scope:
-                job = await self._services.get(JobService).submit(spec, scope)
+                job = await self._jobs.submit(spec, scope)
             accepted = job.id
         finally:
             if accepted != job_id:

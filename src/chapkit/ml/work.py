@@ -1,6 +1,5 @@
 """Payloads of training and prediction jobs, and how they come back to the handlers."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -27,17 +26,15 @@ class StoredBody:
 
     payload: Mapping[str, Any]
     blob: str | None
-    fingerprint: str
 
 
 async def store_body(body: bytes, payload: Mapping[str, Any], storage: ContentStorage) -> StoredBody:
     """Keep the body exactly as it was sent; large ones are written before any transaction."""
     if len(body) <= _INLINE_LIMIT:
-        digest = hashlib.sha256(body).hexdigest()
-        return StoredBody({**payload, _BODY: from_json(body)}, None, digest)
+        return StoredBody({**payload, _BODY: from_json(body)}, None)
     ref = await storage.large.put(body)
     reach("payload.between-blob-and-job")
-    return StoredBody(payload, ref.sha256, ref.sha256)
+    return StoredBody(payload, ref.sha256)
 
 
 async def stored_body(payload: Mapping[str, Any], blob: str | None, storage: ContentStorage) -> bytes:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from chapkit.core.errors import ChapkitError
 from chapkit.core.ids import ULID
 from chapkit.core.services import Services
 from chapkit.job.runtime import JobRuntime
@@ -33,9 +34,16 @@ class OnDemand:
             ChapkitError: Its target cannot do it now.
         """
         now = self._now()
-        async with self._services.scope.read() as scope:
-            schedule = await _get(ScheduleRepository(scope.session), id)
-            spec = await self._jobs.prepare(scope, schedule, now, TickSource.MANUAL, key)
+        try:
+            async with self._services.scope.read() as scope:
+                schedule = await _get(ScheduleRepository(scope.session), id)
+                spec = await self._jobs.prepare(scope, schedule, now, TickSource.MANUAL, key)
+        except ChapkitError:
+            # What an equal request was accepted with may be gone by now.
+            first = None if key is None else await self._jobs.find_first(id, key)
+            if first is None:
+                raise
+            return first.id
         async with self._services.scope.write() as scope:
             repository = ScheduleRepository(scope.session)
             schedule = await _get(repository, id, lock=True)

@@ -73,6 +73,11 @@ class TickJobs:
             spec = JobOptions.model_validate(schedule.job).apply(spec)
         return _completed(spec, schedule, moment, source, key)
 
+    async def find_first(self, schedule_id: ULID, key: str) -> JobRecord | None:
+        """Return the job that somebody has asked for under this key, or `None`."""
+        full_key = _key_of_now(schedule_id, key)
+        return await self._services.get(JobService).find_submitted(full_key, _fingerprint(full_key), key)
+
     async def try_prepare(self, scope: Scope, schedule: Schedule, moment: datetime, source: TickSource) -> Prepared:
         """Return the job of a tick, or why there can be none.
 
@@ -114,11 +119,19 @@ class TickJobs:
             scope.after_commit(lambda: runtime.dispatcher.cancel_requested(job_id))
 
 
+def _key_of_now(schedule_id: ULID, key: str) -> str:
+    return f"schedule:{schedule_id}:now:{key}"
+
+
+def _fingerprint(full_key: str) -> str:
+    return hashlib.sha256(full_key.encode()).hexdigest()
+
+
 def _completed(spec: JobSpec, schedule: Schedule, moment: datetime, source: TickSource, key: str | None) -> JobSpec:
     name = f"schedule:{schedule.id}"
     scheduled_for = to_text(moment)
     if source is TickSource.MANUAL:
-        full_key = None if key is None else f"{name}:now:{key}"
+        full_key = None if key is None else _key_of_now(schedule.id, key)
     else:
         full_key = f"{name}:{scheduled_for}"
     more: dict[str, Any] = {}
@@ -133,7 +146,7 @@ def _completed(spec: JobSpec, schedule: Schedule, moment: datetime, source: Tick
         key=full_key,
         sent_key=key,
         # The tick alone says which job it is: what the schedule submits may have been changed since.
-        fingerprint=None if full_key is None else hashlib.sha256(full_key.encode()).hexdigest(),
+        fingerprint=None if full_key is None else _fingerprint(full_key),
         **more,
     )
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from chapkit.artifact.storage import ContentStorage
+from chapkit.core.errors import ChapkitError
 from chapkit.core.ids import ULID
 from chapkit.core.services import Scope, Services
 from chapkit.job.claiming import DEFAULT_QUEUE
@@ -109,13 +110,14 @@ class TaskSubmitter:
             TaskUnknownError: There is no such task (`task-unknown`).
             TaskDisabledError: It is not to be run (`task-disabled`).
         """
-        # Reading apart, as what is read here holds up nobody who writes.
-        async with self._services.scope.read() as scope:
-            task = await TaskRepository(scope.session).find_stored(task_id)
-            if task is None:
-                raise TaskUnknownError(task_id)
-            plan = await self._with_result(self.plan(task, asked), scope)
-        plan = await self._with_parameters(plan)
+        try:
+            plan = await self._with_parameters(await self._prepare(task_id, asked))
+        except ChapkitError:
+            # What an equal request was accepted with may be gone by now.
+            first = await self._find_first(task_id, asked)
+            if first is None:
+                raise
+            return Submitted(first)
         if plan.kept is not None and plan.artifact_id is not None:
             job = await settle_alone(_hit(plan.spec, plan.artifact_id), self._services)
             if job is not None:
@@ -123,6 +125,20 @@ class TaskSubmitter:
                 return Submitted(job, "hit")
         async with self._services.scope.write() as scope:
             return await self._submit(plan, scope)
+
+    async def _prepare(self, task_id: ULID, asked: Asked) -> Plan:
+        # Reading apart, as what is read here holds up nobody who writes.
+        async with self._services.scope.read() as scope:
+            task = await TaskRepository(scope.session).find_stored(task_id)
+            if task is None:
+                raise TaskUnknownError(task_id)
+            return await self._with_result(self.plan(task, asked), scope)
+
+    async def _find_first(self, task_id: ULID, asked: Asked) -> JobRecord | None:
+        if asked.key is None:
+            return None
+        jobs = self._services.get(JobService)
+        return await jobs.find_submitted(_key(task_id, asked.key), asked.fingerprint, asked.key)
 
     async def submit(self, plan: Plan, scope: Scope) -> Submitted:
         """Submit a plan in the caller's unit of work."""
@@ -236,8 +252,12 @@ def _hit(spec: JobSpec, artifact_id: ULID) -> JobSpec:
     return replace(spec, id=ULID(), labels={**spec.labels, "cache": "hit"}, artifact_id=artifact_id)
 
 
+def _key(what: str, key: str) -> str:
+    return f"task:{what}:{key}"
+
+
 def _identity(what: str, task_id: str | None, asked: Asked) -> dict[str, Any]:
-    key = None if asked.key is None else f"task:{task_id or what}:{asked.key}"
+    key = None if asked.key is None else _key(task_id or what, asked.key)
     return {"key": key, "sent_key": asked.key, "fingerprint": asked.fingerprint}
 
 
