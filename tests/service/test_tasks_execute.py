@@ -241,6 +241,13 @@ async def test_the_same_key_returns_the_first_job_and_is_no_use_for_another_requ
     assert elsewhere.json()["job_id"] != first.json()["job_id"]
 
 
+async def test_what_is_told_of_an_error_begins_with_the_function_itself(calls: TaskCalls) -> None:
+    task = await calls.create("fail")
+    job = await calls.run(task["id"])
+    told = (await calls.artifact(job))["content"]["error"]["traceback"]
+    assert told.splitlines()[1].endswith("in fail")
+
+
 async def test_the_first_job_is_found_when_its_task_is_disabled_or_gone(calls: TaskCalls) -> None:
     task = await calls.create("add", parameters={"a": 1})
     first = await calls.execute(task["id"], Idempotency_Key="k")

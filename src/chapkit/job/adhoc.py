@@ -31,7 +31,7 @@ class _Call:
             raise TypeError("Args/kwargs not supported for an awaitable; hand over the function instead")
         awaitable = self.target
         if inspect.iscoroutine(awaitable):
-            return await context.user_code.loop.run(context.metered, lambda: awaitable)
+            return await context.user_code.loop.run(context.step_through, lambda: awaitable)
         # A future belongs to the loop that made it.
         return await awaitable
 

@@ -15,8 +15,8 @@ from chapkit.job.claims import Usage
 from chapkit.job.current import RunningJob
 from chapkit.job.excerpt import Excerpt
 from chapkit.job.executors.groups import ProcessGroup
+from chapkit.job.executors.metering import ProgramWait
 from chapkit.job.line_stream import LineStream
-from chapkit.job.metering import ProgramWait
 
 STOP_GRACE = 0.5
 """Seconds between asking a program to end and killing it."""

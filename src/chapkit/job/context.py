@@ -1,7 +1,6 @@
 """What a handler knows of its job, and what it may do."""
 
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from functools import cached_property
@@ -13,9 +12,9 @@ from chapkit.core.ids import ULID
 from chapkit.core.services import Scopes, Services
 from chapkit.job.claims import Claim, Report, Usage, storable
 from chapkit.job.errors import JobCanceledError
+from chapkit.job.executors.metering import MeteredCoroutine, metered
 from chapkit.job.executors.user_code import UserCode, is_coroutine_function
 from chapkit.job.log_budget import LogBudget
-from chapkit.job.metering import MeteredCoroutine
 
 _MAX_WAITING_REPORTS = 2000
 _MAX_MESSAGE = 1000
@@ -80,10 +79,10 @@ class JobContext:
         if self.executor == _PROCESS:
             return await self.user_code.processes.call(function, args, kwargs, job=self, on_usage=self.note_usage)
         if is_coroutine_function(function):
-            return await self.user_code.run(self.metered, function, *args, **kwargs)
-        return await self.user_code.run(self._measured, function, *args, **kwargs)
+            return await self.user_code.run(self.step_through, function, *args, **kwargs)
+        return await self.user_code.run(metered, self.note_usage, function, *args, **kwargs)
 
-    async def metered(self, function: Callable[..., Coroutine[Any, Any, Any]], *args: Any, **kwargs: Any) -> Any:
+    async def step_through(self, function: Callable[..., Coroutine[Any, Any, Any]], *args: Any, **kwargs: Any) -> Any:
         """Return what the coroutine returns, and note what its steps have used."""
         return await MeteredCoroutine(function(*args, **kwargs), self.note_usage)
 
@@ -145,13 +144,6 @@ class JobContext:
         while self._reports:
             reports.append(self._reports.popleft())
         return reports
-
-    def _measured(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        begun = time.thread_time()
-        try:
-            return function(*args, **kwargs)
-        finally:
-            self.note_usage(Usage(cpu_seconds=time.thread_time() - begun))
 
     def _report(self, report: Report) -> None:
         self._reports.append(report)

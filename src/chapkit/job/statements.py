@@ -204,6 +204,8 @@ REQUEST_CANCEL = Direct(
     .values(
         status=case((_WAITS, CANCELED), else_=JOBS.c.status),
         finished_at=case((_WAITS, _NOW), else_=null()),
+        error=case((_WAITS, null()), else_=JOBS.c.error),
+        error_code=case((_WAITS, null()), else_=JOBS.c.error_code),
         cancel_requested=True,
         events=_COUNTED,
     )

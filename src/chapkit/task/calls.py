@@ -1,7 +1,6 @@
 """A registered function, ready to be called by a job."""
 
 import inspect
-import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -9,9 +8,9 @@ from typing import Any
 
 from anyio.to_thread import run_sync
 
-from chapkit.job.claims import Usage
 from chapkit.job.context import JobContext
 from chapkit.job.executors.importable import require_importable
+from chapkit.job.executors.metering import metered
 from chapkit.job.executors.thread import ThreadExecutor
 from chapkit.job.executors.user_code import is_coroutine_function
 from chapkit.task.declaration import Declaration
@@ -88,15 +87,8 @@ class BoundFunction:
         """Call a plain function in a thread while what it is brought is held on the job loop."""
         threads = await run.things.get(ThreadExecutor, _open_threads)
         async with self.plan.open(run) as brought:
-            result = await threads.run(self._measured, context, values, brought)
+            result = await threads.run(metered, context.note_usage, self._call, values, brought)
             return await result if inspect.iscoroutine(result) else result
-
-    def _measured(self, context: JobContext, values: Mapping[str, Any] | None, brought: Mapping[str, Any]) -> Any:
-        begun = time.thread_time()
-        try:
-            return self._call(values, brought)
-        finally:
-            context.note_usage(Usage(cpu_seconds=time.thread_time() - begun))
 
 
 @asynccontextmanager

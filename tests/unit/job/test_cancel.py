@@ -10,12 +10,13 @@ from chapkit.job.context import JobContext
 from chapkit.job.endings import canceled
 from chapkit.job.errors import JobNotFoundError, StaleAttemptError
 from chapkit.job.executors.user_code import UserCode
+from chapkit.job.policies import Retry
 from chapkit.job.ports import JobOutcome
 from chapkit.job.recording import Recorder
 from chapkit.job.rows import JOBS
 from chapkit.job.runtime import JobLimits
 from chapkit.job.schemas import JobStatus
-from tests.unit.job.parts import Double, Held, Scripted, Threaded, claim_jobs, eventually, happens, job_system
+from tests.unit.job.parts import Double, Failing, Held, Scripted, Threaded, claim_jobs, eventually, happens, job_system
 
 pytestmark = pytest.mark.anyio
 
@@ -39,6 +40,17 @@ async def test_a_canceled_job_is_not_started(database: Database) -> None:
         await system.completed(first.id)
         assert (await system.jobs.get(second.id)).status is JobStatus.CANCELED
         assert held.starts == 1
+
+
+async def test_a_job_that_is_canceled_between_two_attempts_has_not_failed(database: Database) -> None:
+    async with job_system(database, Failing([ValueError("no such luck")], Retry(initial=60.0))) as system:
+        job = await system.submit("test.failing")
+        waiting = await system.becomes(job.id, JobStatus.PENDING, 1)
+        assert waiting.error_code == "job-failed"
+        record = await system.jobs.cancel(job.id)
+        assert (record.status, record.error, record.error_code) == (JobStatus.CANCELED, None, None)
+        (attempt,) = await system.jobs.list_attempts(job.id)
+        assert (attempt.outcome, attempt.error) == ("failed", "ValueError: no such luck")
 
 
 async def test_a_running_coroutine_is_canceled(database: Database) -> None:

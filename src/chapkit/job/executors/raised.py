@@ -4,13 +4,16 @@ import pickle
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import dropwhile
 from pathlib import Path
 from typing import Any, Self
 
+import chapkit
 from chapkit.core.error_text import text_of
 from chapkit.core.errors import ChapkitError
 
 _HERE = str(Path(__file__).parent)
+_PACKAGE = str(Path(chapkit.__file__).parent)
 _MAX_FRAMES = 50
 
 
@@ -75,7 +78,11 @@ def user_traceback(error: BaseException) -> str:
 def _own_frames(stack: traceback.StackSummary) -> list[traceback.FrameSummary]:
     """Return the frames behind those of the machinery that called the function."""
     calls = [number for number, frame in enumerate(stack) if frame.filename.startswith(_HERE)]
-    return list(stack[calls[-1] + 1 :]) if calls else list(stack)
+    if not calls:
+        return list(stack)
+    behind = list(stack[calls[-1] + 1 :])
+    # Whoever called the executor may have put a function of its own around that of the user.
+    return list(dropwhile(lambda frame: frame.filename.startswith(_PACKAGE), behind)) or behind
 
 
 def _chain(report: traceback.TracebackException) -> Iterator[traceback.TracebackException]:

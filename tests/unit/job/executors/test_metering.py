@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from chapkit.job.claims import Usage
-from chapkit.job.metering import MeteredCoroutine, ProgramWait
+from chapkit.job.executors.metering import MeteredCoroutine, ProgramWait
 from tests.unit.job.executors.watching import comes_true
 from tests.unit.job.parts import compute
 

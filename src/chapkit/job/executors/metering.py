@@ -1,14 +1,15 @@
-"""What coroutines and programs have used of the processor."""
+"""What functions, coroutines and programs have used of the processor."""
 
 import os
 import resource
 import sys
 import time
 from collections.abc import Callable, Coroutine, Generator
-from typing import Any
+from typing import Any, TypeVar
 
 from chapkit.job.claims import Usage
 
+T = TypeVar("T")
 _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
@@ -43,6 +44,15 @@ class MeteredCoroutine:
             return self._coroutine.send(None) if error is None else self._coroutine.throw(error)
         finally:
             self._spent += time.thread_time() - begun
+
+
+def metered(note_usage: Callable[[Usage], object], function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    """Return what the function returns, and note what this thread has used for it."""
+    begun = time.thread_time()
+    try:
+        return function(*args, **kwargs)
+    finally:
+        note_usage(Usage(cpu_seconds=time.thread_time() - begun))
 
 
 class ProgramWait:
