@@ -61,7 +61,7 @@ class Providers:
         Raises:
             ConfigurationError: One of them makes no sense (`provider-invalid`).
         """
-        if not callable(factory) or scope not in _SCOPES or kind is None or isinstance(kind, str):
+        if not callable(factory) or scope not in _SCOPES or not _is_kind(kind):
             raise ConfigurationError(
                 f"provide({full_name(kind)}, {factory!r:.100}, scope={scope!r}) makes no sense; "
                 "give a type, a function that makes one, and the scope 'app' or 'job'",
@@ -258,3 +258,7 @@ def _narrowed(wanted: Wanted, provider: Provider | None) -> type[Any] | None:
     made = provider.gives or provider.kind
     line: tuple[Any, ...] = getattr(typing.get_origin(made) or made, "__mro__", ())
     return None if wanted.kind in line else wanted.kind
+
+
+def _is_kind(kind: Any) -> bool:
+    return isinstance(kind, type | typing.NewType) or typing.get_origin(kind) is not None

@@ -735,6 +735,7 @@ async def test_a_generator_that_yields_twice_is_an_error(providers: Providers) -
         (None, Store, "job"),
         ("Store", Store, "job"),
         ([], Store, "job"),
+        (5, Store, "job"),
     ],
 )
 async def test_providers_that_make_no_sense_are_refused(
