@@ -17,6 +17,8 @@ from tests.things import filled_database, open_database
 
 _SERVER = "CHAPKIT_TEST_POSTGRES"
 _PATIENCE, _PAUSE = 100, 0.02
+# A service that stops while asyncpg asks the server for TLS leaves a future behind whose error nobody hears of.
+os.environ.setdefault("PGSSLMODE", "disable")
 
 
 @pytest.fixture(scope="session")
