@@ -1,10 +1,12 @@
 import asyncio
 
 import pytest
+from sqlalchemy import insert
 
 from chapkit.core.ids import ULID
 from chapkit.core.services import Services
 from chapkit.job.feature import JobFeature
+from chapkit.job.models import Job
 from chapkit.job.ports import JobHandler
 from chapkit.job.service import JobService
 from chapkit.ops.health import HealthFeature
@@ -193,3 +195,19 @@ async def test_jobs_of_the_application_itself(database_url: str) -> None:
         await jobs.wait(job, 10)
         body = (await client.get(f"/api/v1/jobs/{job}")).json()
         assert (body["kind"], body["name"], body["status"]) == ("function", "sum", "completed")
+
+
+async def test_an_operation_that_is_not_there_is_said_so(database_url: str) -> None:
+    async with serving(Service(database_url).app) as client:
+        problem = (await client.get("/api/v1/jobs/$nonsense")).json()
+        assert (problem["status"], problem["code"], problem["found"]) == (404, "operation-unknown", "$nonsense")
+
+
+async def test_a_list_of_very_many_jobs_is_whole(database_url: str) -> None:
+    service = Service(database_url)
+    async with serving(service.app) as client:
+        rows = [{"id": ULID(), "handler": "test.gone", "kind": "test.gone", "status": "completed"} for _ in range(1100)]
+        async with service.system.services.scope.write() as scope:
+            await scope.session.execute(insert(Job), rows)
+        listed = (await client.get("/api/v1/jobs")).json()
+        assert [job["id"] for job in listed] == sorted((row["id"] for row in rows), reverse=True)
