@@ -57,6 +57,8 @@ class Prober:
         # A question that is still open when the window closes belongs to it.
         while not self.latencies or self.latencies[-1][0] < end:
             time.sleep(INTERVAL)
+        # Where the window is shorter than the pause between two questions, the next one stands for it.
+        end = max(end, min(sent for sent, answered in self.latencies if answered >= start))
         waits = sorted(answered - sent for sent, answered in self.latencies if answered >= start and sent <= end)
         memory = [size for moment, size in self.memory if start <= moment <= end]
         return {
