@@ -18,11 +18,13 @@ from chapkit.job.feature import JobFeature
 from chapkit.job.ledger import JobLedger
 from chapkit.job.notices import News
 from chapkit.job.ports import JobHandler, JobOutcome
+from chapkit.job.repository import JobRepository
 from chapkit.job.rows import JOBS, OWNERS
 from chapkit.job.runtime import JobLimits
 from chapkit.job.schemas import JobEventRecord, JobStatus
 from tests.things import open_database
 from tests.unit.job.parts import (
+    PATIENCE,
     Crowd,
     Double,
     Held,
@@ -289,6 +291,22 @@ async def test_events_are_waited_for_in_every_process_without_a_gap(database: Da
         for events in await asyncio.gather(*following):
             assert [event.number for event in events] == list(range(1, 7))
             assert [event.kind for event in events] == ["status", "status", "log", "progress", "log", "status"]
+
+
+async def test_an_event_that_comes_between_two_questions_is_not_waited_for(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    none_yet = [True]
+    whole = JobRepository.list_events
+
+    async def list_events(self: JobRepository, *question: Any) -> Any:
+        return [] if none_yet and none_yet.pop() else await whole(self, *question)
+
+    monkeypatch.setattr(JobRepository, "list_events", list_events)
+    async with job_system(database, Double(), start=False, limits=_SELDOM) as system:
+        job = await system.submit("test.double")
+        (event,) = await asyncio.wait_for(system.jobs.wait_for_events(job.id, timeout=60), PATIENCE)
+        assert event.number == 1
 
 
 async def test_a_wait_for_events_has_an_end(database: Database) -> None:
