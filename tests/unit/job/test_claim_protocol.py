@@ -20,7 +20,7 @@ from chapkit.job.specs import row_of
 from tests.unit.job.ground import COLUMNS, Ground, Picture
 from tests.unit.job.parts import Double
 
-_DEPTH = 8 if os.environ.get("CHAPKIT_FUZZ") else 6
+_DEPTH = 12 if os.environ.get("CHAPKIT_FUZZ") else 6
 _JOBS = 2
 _SLOTS = 2
 _FINAL = ("completed", "failed", "canceled")
