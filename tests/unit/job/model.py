@@ -155,7 +155,8 @@ class Model:
         job.asked = True
         job.events += 1
         if job.status == "pending":
-            job.status = "canceled"
+            # What an earlier attempt failed of is told by that attempt.
+            job.status, job.code = "canceled", None
         return True
 
     def restart(self, job: ModelJob) -> bool:
