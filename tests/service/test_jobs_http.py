@@ -211,3 +211,11 @@ async def test_a_list_of_very_many_jobs_is_whole(database_url: str) -> None:
             await scope.session.execute(insert(Job), rows)
         listed = (await client.get("/api/v1/jobs")).json()
         assert [job["id"] for job in listed] == sorted((row["id"] for row in rows), reverse=True)
+
+
+async def test_a_kind_that_not_every_database_can_look_for_is_refused(database_url: str) -> None:
+    async with serving(Service(database_url).app) as client:
+        for pages in ({}, {"page": 1}):
+            answer = await client.get("/api/v1/jobs", params={"kind": "a\x00", **pages})
+            assert (answer.status_code, answer.json()["code"]) == (422, "request-invalid")
+        assert (await client.get("/api/v1/jobs", params={"kind": "ä"})).json() == []

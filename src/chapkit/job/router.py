@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from anyio import to_thread
 from fastapi import Depends, Header
 from fastapi import Query as QueryParameter
-from pydantic import TypeAdapter
+from pydantic import AfterValidator, TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -14,6 +14,7 @@ from chapkit.core.errors import NotFoundError
 from chapkit.core.ids import ULID
 from chapkit.core.rendering import as_array, as_page
 from chapkit.core.schemas import PaginatedResponse
+from chapkit.core.types import storable_text
 from chapkit.job.errors import JobNotFoundError
 from chapkit.job.keys import IdempotencyKey
 from chapkit.job.queue import JobQueue
@@ -31,7 +32,7 @@ from chapkit.web.sse import event_stream
 _MANY = 1000
 """Records from which on composing a list would hold up the event loop."""
 _Status = Annotated[JobStatus | None, QueryParameter(description="Only jobs in this status.")]
-_Kind = Annotated[str | None, QueryParameter(description="Only jobs of this kind.")]
+_Kind = Annotated[Annotated[str, AfterValidator(storable_text)] | None, QueryParameter(description="Of this kind.")]
 _Limit = Annotated[int | None, QueryParameter(ge=1, le=FURTHEST, description="At most so many, as a bare list.")]
 _Page = Annotated[
     int | None, QueryParameter(ge=1, le=FURTHEST, description="Page, counted from 1; answers with an envelope.")
