@@ -42,6 +42,8 @@ def test_a_client_creates_changes_and_asks() -> None:
         assert [tick.local for tick in schedules.next(made.id, 1).next] == ["2030-01-02T06:00:00+02:00"]
         assert schedules.patch(made.id, {"jitter": 3}).jitter == 3.0
         assert (schedules.pause(made.id).state, schedules.resume(made.id).state) == ("paused", "active")
+        assert schedules.pause(made.id, "harvest").paused_reason == "harvest"
+        assert schedules.resume(made.id).paused_reason is None
         assert schedules.preview(Once(NOON + MINUTE)).explanation == "Once, on 1 January 2030 at 12:01 UTC"
         job_id = schedules.run_now(made.id, key="k")
         assert schedules.run_now(made.id, key="k") == job_id

@@ -1,5 +1,6 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -382,6 +383,8 @@ def build(url: str = "sqlite+aiosqlite:///:memory:") -> ServiceBuilder:
         {"task": "greet", "target": "handler", "every": 60},
         {"task": "greet", "arguments": {}, "every": 60},
         {"target": "handler", "parameters": {}, "every": 60},
+        {"task": "greet", "every": 60, "timezone": "Africa/Kigali"},
+        {"task": "greet", "at": datetime(2030, 1, 1, tzinfo=UTC), "timezone": "Africa/Kigali"},
     ],
 )
 def test_a_declaration_that_leaves_something_open_is_refused(declaration: dict[str, Any]) -> None:

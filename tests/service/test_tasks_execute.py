@@ -264,6 +264,20 @@ async def test_the_first_job_is_found_when_its_task_is_disabled_or_gone(calls: T
     assert (await calls.execute(task["id"])).json()["code"] == "task-unknown"
 
 
+@pytest.mark.parametrize("text", ['"\\ud800"', "[" * 300 + "]" * 300])
+async def test_a_key_changes_nothing_about_what_is_refused(calls: TaskCalls, text: str) -> None:
+    path = f"{TASKS}/{(await calls.create('fail'))['id']}/$execute"
+    answers = [
+        await calls.client.post(
+            path, content=f'{{"parameters": {{"text": {text}}}}}', headers={"Content-Type": "application/json", **more}
+        )
+        for more in ({}, {"Idempotency-Key": "k"})
+    ]
+    bare, keyed = [(answer.status_code, answer.json().get("code")) for answer in answers]
+    assert keyed == bare
+    assert keyed[0] < 500
+
+
 @pytest.mark.parametrize("key", ["", "   "])
 async def test_an_empty_key_is_no_key(calls: TaskCalls, key: str) -> None:
     task = await calls.create("add", parameters={"a": 1})

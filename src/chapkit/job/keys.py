@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+from contextlib import suppress
 from typing import Annotated, TypeAlias
 
+from anyio import to_thread
 from fastapi import Header
 from pydantic import AfterValidator
 from pydantic_core import from_json
@@ -26,5 +28,14 @@ IdempotencyKey: TypeAlias = Annotated[
 def fingerprint_of(body: bytes) -> str:
     """Return what tells two bodies of JSON apart: not spaces, not the order of members; of large ones every byte."""
     if len(body) <= _SORTED_UP_TO:
-        body = json.dumps(from_json(body or b"{}"), sort_keys=True).encode()
+        # What is no JSON is for others to refuse.
+        with suppress(ValueError):
+            body = json.dumps(from_json(body or b"{}"), sort_keys=True).encode()
     return hashlib.sha256(body).hexdigest()
+
+
+async def fingerprint_under(key: str | None, body: bytes) -> str | None:
+    """Return the fingerprint of a body that was sent with a key, without holding up others by a large one."""
+    if key is None:
+        return None
+    return fingerprint_of(body) if len(body) <= _SORTED_UP_TO else await to_thread.run_sync(fingerprint_of, body)

@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from anyio.to_thread import run_sync
@@ -16,7 +15,7 @@ from chapkit.core.errors import ChapkitError, InvalidULIDError, NotFoundError, U
 from chapkit.core.ids import ULID
 from chapkit.core.services import Key, Scope, Services
 from chapkit.job.claiming import DEFAULT_QUEUE
-from chapkit.job.keys import fingerprint_of
+from chapkit.job.keys import fingerprint_under
 from chapkit.job.schemas import JobRecord, JobSpec
 from chapkit.job.service import JobService
 from chapkit.ml.cache import ParsedRequests
@@ -36,10 +35,9 @@ class Submission:
     body: bytes
     key: str | None = None
 
-    @cached_property
-    def fingerprint(self) -> str | None:
-        """What tells it from another one with the same key."""
-        return None if self.key is None else fingerprint_of(self.body)
+    async def fingerprint(self) -> str | None:
+        """Return what tells it from another one with the same key."""
+        return await fingerprint_under(self.key, self.body)
 
 
 @dataclass(frozen=True)
@@ -111,12 +109,17 @@ class RunSubmitter:
             spec = await prepare(sent)
         except ChapkitError:
             # What an equal request was accepted with may be gone by now.
-            key = self._key(step, sent)
-            first = None if key is None else await self._jobs.find_submitted(key, sent.fingerprint, sent.key or "")
+            first = await self._find_first(step, sent)
             if first is None:
                 raise
             return first
         return await self._submit(spec, sent)
+
+    async def _find_first(self, step: str, sent: Submission) -> JobRecord | None:
+        key = self._key(step, sent)
+        if key is None or sent.key is None:
+            return None
+        return await self._jobs.find_submitted(key, await sent.fingerprint(), sent.key)
 
     def _key(self, step: str, sent: Submission) -> str | None:
         return sent.key and f"{handler_name(step, self._settings.runner)}:{sent.key}"
@@ -138,7 +141,7 @@ class RunSubmitter:
             labels={"kind": step.rpartition(".")[2], "config_id": payload["config_id"], **described},
             key=self._key(step, sent),
             sent_key=sent.key,
-            fingerprint=sent.fingerprint,
+            fingerprint=await sent.fingerprint(),
             artifact_id=ULID(),
             queue=self._settings.queue_of(step),
         )

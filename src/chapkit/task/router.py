@@ -11,7 +11,7 @@ from starlette.responses import Response
 from chapkit.artifact.answers import JobAnswers, Prefer, responses
 from chapkit.core.query import Filter, Operator, Query, Sort
 from chapkit.core.schemas import PaginatedResponse
-from chapkit.job.keys import IdempotencyKey, fingerprint_of
+from chapkit.job.keys import IdempotencyKey, fingerprint_under
 from chapkit.task.cache_admin import CacheAdmin
 from chapkit.task.execution import Asked, TaskSubmitter
 from chapkit.task.functions import TaskFunctions
@@ -105,7 +105,7 @@ class TaskRouter(CrudRouter[TaskIn, TaskOut]):
                 parameters=body.parameters if body else None,
                 options=body.job if body else None,
                 key=key,
-                fingerprint=None if key is None else fingerprint_of(await request.body()),
+                fingerprint=await fingerprint_under(key, await request.body()),
             )
             submitter = services_of(request).get(TaskSubmitter)
             submitted = await submitter.execute(self._parse_ulid(entity_id), asked)

@@ -21,3 +21,11 @@ def test_large_bodies_are_compared_byte_for_byte() -> None:
     large = {"b": "x" * 70_000, "a": 1}
     assert fingerprint_of(json.dumps(large).encode()) == fingerprint_of(json.dumps(large).encode())
     assert fingerprint_of(json.dumps(large).encode()) != fingerprint_of(json.dumps(large, sort_keys=True).encode())
+
+
+@pytest.mark.parametrize(
+    "body", [b'"\\ud800"', b"[" * 500 + b"]" * 500, '{"a": 1}'.encode("utf-16"), b"\xff", b"\xef\xbb\xbf{}"]
+)
+def test_what_cannot_be_put_in_order_is_compared_byte_for_byte(body: bytes) -> None:
+    assert fingerprint_of(body) == fingerprint_of(body)
+    assert fingerprint_of(body) != fingerprint_of(body + b" ")

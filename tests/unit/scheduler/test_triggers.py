@@ -71,6 +71,7 @@ def test_a_moment_without_a_zone_is_refused_with_the_way_out(act: Callable[[], A
     with pytest.raises(ChapkitError, match="2027-03-01T06:00:00Z") as caught:
         act()
     assert caught.value.code == "schedule-time-naive"
+    assert "datetime.datetime(" not in caught.value.detail
 
 
 @pytest.mark.parametrize("year", [1, 1899, 9998, 9999])

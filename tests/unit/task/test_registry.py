@@ -91,6 +91,16 @@ def test_an_unknown_name_is_answered_with_the_nearest(registry: Registry) -> Non
     assert str(plain.value) == "Task 'zzz' not found in registry"
 
 
+def test_a_runner_of_the_same_name_is_not_called_a_task(registry: Registry) -> None:
+    def fit(config: Any, data: Any) -> None: ...
+
+    def fit_better(config: Any, data: Any) -> None: ...
+
+    registry.register_function("x", fit, type="ml_train")
+    with pytest.raises(TaskFunctionDuplicateError, match="Function of type ml_train 'x' already registered"):
+        registry.register_function("x", fit_better, type="ml_train")
+
+
 def test_another_function_of_the_same_name_is_refused_with_both_places(registry: Registry) -> None:
     registry.register_function("x", download)
     with pytest.raises(TaskFunctionDuplicateError, match="Task 'x' already registered") as caught:

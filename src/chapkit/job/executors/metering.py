@@ -68,7 +68,12 @@ class ProgramWait:
     def is_over(self) -> bool:
         """Tell whether it has ended; only then are its exit code and its usage known."""
         if self.exit_code is None:
-            pid, status, used = os.wait4(self._pid, os.WNOHANG)
+            try:
+                pid, status, used = os.wait4(self._pid, os.WNOHANG)
+            except ChildProcessError:
+                # Somebody else has waited for it, so nobody knows how it ended; subprocess takes that for success, too.
+                self.exit_code = 0
+                return True
             if pid:
                 self.exit_code = os.waitstatus_to_exitcode(status)
                 peak = used.ru_maxrss * _MAXRSS_UNIT if used.ru_maxrss > self._borrowed else None

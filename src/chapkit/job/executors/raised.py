@@ -1,5 +1,6 @@
 """Exceptions on their way out of a child process."""
 
+import os
 import pickle
 import traceback
 from collections.abc import Iterator
@@ -13,7 +14,8 @@ from chapkit.core.error_text import text_of
 from chapkit.core.errors import ChapkitError
 
 _HERE = str(Path(__file__).parent)
-_PACKAGE = str(Path(chapkit.__file__).parent)
+_PACKAGE = os.path.join(Path(chapkit.__file__).parent, "")
+"""With its end, as a package of a user may be called `chapkit_model`."""
 _MAX_FRAMES = 50
 
 

@@ -106,6 +106,14 @@ async def test_a_program_and_its_children_are_measured() -> None:
     assert waiting.is_over()
 
 
+async def test_a_program_that_somebody_else_has_waited_for_is_over() -> None:
+    process = subprocess.Popen(["true"])
+    process.wait()
+    waiting = ProgramWait(process.pid)
+    assert waiting.is_over()
+    assert (waiting.exit_code, waiting.usage) == (0, Usage())
+
+
 async def test_the_peak_of_a_program_is_known_if_it_is_above_that_of_the_service() -> None:
     more = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 + 50_000_000
     process = subprocess.Popen([sys.executable, "-c", f"held = b'x' * {more}; import os; os.kill(os.getpid(), 9)"])
