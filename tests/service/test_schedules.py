@@ -106,12 +106,14 @@ async def test_a_schedule_is_stored_explained_and_run(database_url: str) -> None
 
 
 async def test_the_last_job_is_shown_as_it_is_now(database_url: str) -> None:
-    service = Service(database_url)
+    note = Note()
+    service = Service(database_url, note)
     async with serving(service.app) as client:
-        schedule = await created(client, arguments={"handler": "note", "payload": {"fails": True}})
+        schedule = await created(client, arguments={"handler": "note", "payload": {"waits": True, "fails": True}})
         path = f"{PATH}/{schedule['id']}"
         await service.system.pass_time(MINUTE)
         first = await client.get(path)
+        note.go.set()
         await service.system.finished(first.json()["last_tick"]["job_id"])
         second = await client.get(path, headers={"If-None-Match": first.headers["etag"]})
         assert second.status_code == 200

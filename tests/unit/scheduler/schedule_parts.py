@@ -39,10 +39,14 @@ class Note(JobHandler):
 
     ticks: list[str] = field(default_factory=list[str])
     payloads: list[Any] = field(default_factory=list[Any])
+    go: asyncio.Event = field(default_factory=asyncio.Event)
+    """What jobs wait for that are told to."""
 
     async def execute(self, context: JobContext) -> JobOutcome:
         self.ticks.append(context.labels["scheduled_for"])
         self.payloads.append(context.payload)
+        if context.payload.get("waits"):
+            await self.go.wait()
         if context.payload.get("fails"):
             raise ValueError("it was told to fail")
         return JobOutcome(result="done")
