@@ -53,6 +53,8 @@ class JobClaims:
         self._now = now
         self._asked = asked
         self._ledger = JobLedger(session, now)
+        self.missed = False
+        """True once a queue had room for a job, and nothing that could be taken."""
 
     async def claim(self, queue: Queue, wanted: Wanted) -> list[Claim]:
         """Take the next jobs of a queue."""
@@ -61,6 +63,7 @@ class JobClaims:
             return []
         parameters = {**claimable(queue.name, wanted, self._now), "p_limit": number}
         candidates = await self._asked.candidates.fetch(self._session, parameters)
+        self.missed |= not candidates
         rows = [await self._take(job_id, wanted.owner) for job_id in await self._choose(candidates)]
         taken = [row for row in rows if row is not None]
         await self._ledger.add_status_events(taken)

@@ -23,6 +23,8 @@ from chapkit.job.runtime import JobRuntime
 DEFAULT_SLOTS = 4
 _STOP_PATIENCE = 1.0
 _PAUSE_AFTER_ERROR = 1.0
+_PAUSE_WHEN_LOCKED_OUT = 0.05
+"""Seconds until a job is tried again that could be taken, but was locked by somebody who may leave it as it is."""
 _ASK_EVERY = 0.5
 """Seconds between two questions for what is too late, while all slots are in use."""
 
@@ -42,6 +44,7 @@ class JobEngine:
         self._tasks: dict[Fence, asyncio.Task[None]] = {}
         self._closing = False
         self._expects_more = False
+        self._is_locked_out = False
         self._asked_at = -math.inf
         self.slots = slots
         self.is_working = False
@@ -115,8 +118,9 @@ class JobEngine:
             await self._look()
         begun = self._runtime.clock.now()
         while self.slots > self.running and not self._closing:
+            is_guess = self._expects_more
             claims = await self._claim()
-            if not claims:
+            if not claims and not is_guess:
                 break
             for claim in claims:
                 self._start(claim)
@@ -125,6 +129,7 @@ class JobEngine:
     async def _claim(self) -> list[Claim]:
         owner = await self._runtime.presence.enter()
         queues = await self._list_promising(owner)
+        self._is_locked_out = False
         claims: list[Claim] = []
         served: list[str] = []
         wanted = self.slots - self.running
@@ -136,6 +141,7 @@ class JobEngine:
                     taken = await claiming.claim(queue, self._wanted(owner, claims))
                     served += [queue.name] if taken else []
                     claims += taken
+            self._is_locked_out = claiming.missed and not claims
             reach("job.claim.after-commit")
         # In turn, so that no queue starves another.
         self._queues.sort(key=lambda queue: queue.name in served)
@@ -205,6 +211,8 @@ class JobEngine:
         longest = self._runtime.limits.look_every
         if self._closing:
             return longest
+        if self._is_locked_out:
+            longest = min(longest, _PAUSE_WHEN_LOCKED_OUT)
         is_full = self.running >= self.slots
         pause = self._asked_at + _ASK_EVERY - asyncio.get_running_loop().time()
         if is_full and pause > 0:

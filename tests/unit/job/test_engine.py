@@ -1,4 +1,5 @@
 import asyncio
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import select, update
@@ -406,3 +407,27 @@ async def test_a_result_is_recorded_once_the_database_answers_again(database: Da
         record_of = await system.completed(job.id)
         assert (tries, record_of.attempt) == (3, 1)
         assert await _notes(system) == 1
+
+
+async def test_a_job_that_somebody_locked_and_left_is_taken_soon(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if database.dialect == "sqlite":
+        pytest.skip("SQLite has one writer at a time")
+    tried = asyncio.Event()
+    claim = JobClaims.claim
+
+    async def claiming(claims: JobClaims, queue: Queue, wanted: Wanted) -> list[Claim]:
+        taken = await claim(claims, queue, wanted)
+        tried.set()
+        return taken
+
+    monkeypatch.setattr(JobClaims, "claim", claiming)
+    clock = SteppedClock()
+    async with job_system(database, Double(), clock=clock, limits=JobLimits(look_every=1000)) as system:
+        job = await system.submit("test.double", {"value": 1}, run_after=clock.now() + timedelta(seconds=60))
+        async with system.services.scope.write() as scope:
+            await scope.session.execute(select(JOBS.c.id).where(JOBS.c.id == job.id).with_for_update())
+            await system.pass_time(clock, 61)
+            await happens(tried)
+        await system.completed(job.id)
