@@ -392,6 +392,12 @@ async def test_backfill(database_url: str) -> None:
         assert [record["scheduled_for"][14:16] for record in answer.json()["created"]] == ["00", "01", "02"]
         again = (await client.post(f"{path}/$backfill", json=wanted)).json()
         assert (again["created"], len(again["skipped"])) == ([], 3)
+        more, headers = {**wanted, "end": to_text(NOON + 5 * MINUTE)}, {"Idempotency-Key": "k"}
+        made = (await client.post(f"{path}/$backfill", json=more, headers=headers)).json()
+        assert (len(made["created"]), len(made["skipped"])) == (2, 3)
+        assert (await client.post(f"{path}/$backfill", json=more, headers=headers)).json() == made
+        reused = await client.post(f"{path}/$backfill", json=wanted, headers=headers)
+        assert (reused.status_code, reused.json()["code"]) == (409, "idempotency-key-reused")
         for wrong in ({"start": wanted["end"], "end": wanted["start"]}, {**wanted, "end": "2031-01-01T00:00:00Z"}):
             refused = await client.post(f"{path}/$backfill", json=wrong)
             assert (refused.status_code, refused.json()["code"]) == (422, "backfill-range-invalid")

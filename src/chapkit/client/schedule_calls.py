@@ -67,10 +67,14 @@ class ScheduleCalls(CrudCalls[ScheduleOut]):
         headers = {} if key is None else {"Idempotency-Key": key}
         return Call("POST", self.path(id, "run-now"), reader(TypeAdapter(RunNowResult)), headers=headers)
 
-    def backfill(self, id: str, start: datetime, end: datetime, limit: int | None) -> Call[BackfillResult]:
+    def backfill(
+        self, id: str, start: datetime, end: datetime, limit: int | None, key: str | None
+    ) -> Call[BackfillResult]:
         """Make up for past ticks."""
+        headers = {} if key is None else {"Idempotency-Key": key}
         content = encode(present(start=start, end=end, limit=limit))
-        return Call("POST", self.path(id, "backfill"), reader(TypeAdapter(BackfillResult)), content=content)
+        path, read = self.path(id, "backfill"), reader(TypeAdapter(BackfillResult))
+        return Call("POST", path, read, content=content, headers=headers)
 
     def preview(
         self, trigger: When, start_at: datetime | None, end_at: datetime | None, count: int

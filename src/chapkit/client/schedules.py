@@ -94,9 +94,14 @@ class Schedules(Resource[ScheduleOut]):
         """
         return (self.transport.send(self._schedule_calls.run_now(id, key))).job_id
 
-    def backfill(self, id: str, start: datetime, end: datetime, limit: int | None = None) -> BackfillResult:
-        """Submit the jobs of past ticks that have none; if `continue_from` is set, there are more."""
-        return self.transport.send(self._schedule_calls.backfill(id, start, end, limit))
+    def backfill(
+        self, id: str, start: datetime, end: datetime, limit: int | None = None, *, key: str | None = None
+    ) -> BackfillResult:
+        """Submit the jobs of past ticks that have none; if `continue_from` is set, there are more.
+
+        Asked again with the same `key`, it names the same jobs as created.
+        """
+        return self.transport.send(self._schedule_calls.backfill(id, start, end, limit, key))
 
     def preview(
         self,
@@ -188,9 +193,14 @@ class AsyncSchedules(AsyncResource[ScheduleOut]):
         """
         return (await self.transport.send(self._schedule_calls.run_now(id, key))).job_id
 
-    async def backfill(self, id: str, start: datetime, end: datetime, limit: int | None = None) -> BackfillResult:
-        """Submit the jobs of past ticks that have none; if `continue_from` is set, there are more."""
-        return await self.transport.send(self._schedule_calls.backfill(id, start, end, limit))
+    async def backfill(
+        self, id: str, start: datetime, end: datetime, limit: int | None = None, *, key: str | None = None
+    ) -> BackfillResult:
+        """Submit the jobs of past ticks that have none; if `continue_from` is set, there are more.
+
+        Asked again with the same `key`, it names the same jobs as created.
+        """
+        return await self.transport.send(self._schedule_calls.backfill(id, start, end, limit, key))
 
     async def preview(
         self,

@@ -19,10 +19,12 @@ from chapkit.job import statements
 from chapkit.job.claims import Fence, Report
 from chapkit.job.endings import Ending, Outcome
 from chapkit.job.errors import StaleAttemptError
-from chapkit.job.retry_key import RetryKey
+from chapkit.job.granted import KeyedRequest
 from chapkit.job.rows import JOBS, as_datetime, changing
 from chapkit.job.schemas import JobStatus, Revision
 
+RETRY_KEYS = "retry_keys"
+"""Label of a job under which the keys stand that have let it run again."""
 _SUSPECT_PAUSE = timedelta(seconds=10)
 
 
@@ -142,7 +144,9 @@ class JobLedger:
         await self.add_status_events(rows)
         return [ULID.trusted(row["id"]) for row in rows]
 
-    async def restart(self, job_id: ULID, revision: Revision | None = None, wish: RetryKey | None = None) -> Row | None:
+    async def restart(
+        self, job_id: ULID, revision: Revision | None = None, wish: KeyedRequest | None = None
+    ) -> Row | None:
         """Let a job that has failed, or was canceled, wait as if it were new; `None` where that cannot be."""
         columns = (JOBS.c.artifact_id, JOBS.c.total_timeout, JOBS.c.labels)
         row = (await self._orm.execute(select(*columns).where(JOBS.c.id == job_id).with_for_update())).one_or_none()
@@ -161,7 +165,7 @@ class JobLedger:
         if changed is not None:
             labels = dict(row.labels if revision is None else revision.labels)
             if wish is not None:
-                labels = wish.added_to(labels)
+                labels[RETRY_KEYS] = wish.added_to(labels.get(RETRY_KEYS, ()))
             if labels != row.labels:
                 await self._orm.execute(update(JOBS).where(JOBS.c.id == job_id).values(labels=labels))
             await self.add_status_events([changed], reason="restarted")

@@ -9,12 +9,12 @@ from chapkit.core.faults import reach
 from chapkit.core.ids import ULID
 from chapkit.core.services import Scope
 from chapkit.job.errors import JobNotFoundError, KeyReusedError
+from chapkit.job.granted import KeyedRequest
 from chapkit.job.ledger import JobLedger
 from chapkit.job.news import JobNews
 from chapkit.job.pressure import QueuePressure
 from chapkit.job.repository import MAX_EVENTS, JobRepository
 from chapkit.job.restart import restart
-from chapkit.job.retry_key import RetryKey
 from chapkit.job.rows import Row, to_wire
 from chapkit.job.runtime import JobRuntime
 from chapkit.job.schemas import JobAttemptRecord, JobEventRecord, JobRecord, JobSpec, JobStats, JobStatus
@@ -173,7 +173,7 @@ class JobQueue:
                 with its process (`job-not-durable`), or the key belongs to another payload (`idempotency-key-reused`).
             JobNotFoundError: There is no such job (`job-not-found`).
         """
-        row = await restart(self.runtime, job_id, payload, None if key is None else RetryKey(key, payload))
+        row = await restart(self.runtime, job_id, payload, None if key is None else KeyedRequest(key, payload))
         return await self.get(job_id) if row is None else _record(row)
 
     async def delete(self, job_id: ULID, timeout: float = DELETE_PATIENCE) -> None:

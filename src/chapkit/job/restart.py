@@ -8,9 +8,9 @@ from chapkit.core.faults import reach
 from chapkit.core.ids import ULID
 from chapkit.core.services import Scope
 from chapkit.job.errors import JobNotFoundError
-from chapkit.job.ledger import JobLedger
+from chapkit.job.granted import KeyedRequest
+from chapkit.job.ledger import RETRY_KEYS, JobLedger
 from chapkit.job.repository import JobRepository
-from chapkit.job.retry_key import RetryKey
 from chapkit.job.revision import revise
 from chapkit.job.rows import Row
 from chapkit.job.runtime import JobRuntime
@@ -18,7 +18,7 @@ from chapkit.job.schemas import JobStatus
 
 
 async def restart(
-    runtime: JobRuntime, job_id: ULID, payload: Mapping[str, Any] | None, wish: RetryKey | None
+    runtime: JobRuntime, job_id: ULID, payload: Mapping[str, Any] | None, wish: KeyedRequest | None
 ) -> Row | None:
     """Return the job, which waits again; `None` where it was run again for this wish before.
 
@@ -43,8 +43,11 @@ async def restart(
     return row
 
 
-async def _is_granted(scope: Scope, job_id: ULID, wish: RetryKey | None, *, lock: bool = False) -> bool:
-    return wish is not None and wish.is_known(await JobRepository(scope.session).labels(job_id, lock=lock))
+async def _is_granted(scope: Scope, job_id: ULID, wish: KeyedRequest | None, *, lock: bool = False) -> bool:
+    if wish is None:
+        return False
+    labels = await JobRepository(scope.session).labels(job_id, lock=lock)
+    return wish.is_among(labels.get(RETRY_KEYS, ()))
 
 
 async def _why_not(repository: JobRepository, job_id: ULID) -> ChapkitError:

@@ -143,7 +143,9 @@ class JobAttemptRecord(BaseModel):
     error: str | None = None
     error_code: str | None = None
     cpu_seconds: float | None = Field(default=None, description="Processor time.")
-    peak_memory: int | None = Field(default=None, description="Bytes; of child processes and large commands.")
+    peak_memory: int | None = Field(
+        default=None, description="Bytes that the process which did the work held at most meanwhile."
+    )
 
 
 class JobRetryRequest(BaseModel):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from sqlalchemy import Table
 
-HEAD = "0003"
+HEAD = "0004"
 MODEL_MODULES = (
     "chapkit.config.models",
     "chapkit.artifact.models",

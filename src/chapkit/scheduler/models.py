@@ -60,6 +60,8 @@ class Schedule(Entity):
     last_job_id: Mapped[ULID | None] = mapped_column(ULIDType)
     active: Mapped[list[str]] = mapped_column(JsonType, default=list)
     """Its jobs that had not ended when it was last looked at, in the order of their submission."""
+    backfills: Mapped[list[list[str]]] = mapped_column(JsonType, default=list, server_default="[]")
+    """The keys of backfills that were granted."""
     ticks: Mapped[int] = mapped_column(Integer, default=0)
     """How many were written down in all; the oldest ones are taken away."""
 
@@ -78,4 +80,6 @@ class ScheduleTick(Base):
     outcome: Mapped[str] = mapped_column(String)
     reason: Mapped[str | None] = mapped_column(Text)
     job_id: Mapped[ULID | None] = mapped_column(ULIDType)
+    backfill: Mapped[str | None] = mapped_column(String(32))
+    """Stands for the key of the backfill that has made up for it."""
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)

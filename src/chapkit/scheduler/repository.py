@@ -122,7 +122,10 @@ class ScheduleRepository(BaseRepository[Schedule]):
         """Write a tick down in the place of one that came to nothing."""
         dialect = sqlite if self.dialect == "sqlite" else postgresql
         statement = dialect.insert(TICKS).values(**row)
-        changes = {name: statement.excluded[name] for name in ("source", "outcome", "reason", "job_id", "created_at")}
+        changes = {
+            name: statement.excluded[name]
+            for name in ("source", "outcome", "reason", "job_id", "backfill", "created_at")
+        }
         await self.session.execute(
             statement.on_conflict_do_update(index_elements=["schedule_id", "scheduled_for"], set_=changes)
         )

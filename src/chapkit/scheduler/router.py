@@ -139,8 +139,10 @@ class ScheduleRouter(CrudRouter[ScheduleIn, ScheduleOut]):
             headers = {"Location": location_of(request, f"{self.jobs_prefix}/{job_id}")}
             return json_bytes(answer.model_dump_json().encode(), status=202, headers=headers)
 
-        async def backfill(entity_id: str, wanted: BackfillIn, services: RequestServices) -> BackfillResult:
-            return await OnDemand(services).backfill(self._parse_ulid(entity_id), wanted)
+        async def backfill(
+            entity_id: str, wanted: BackfillIn, services: RequestServices, key: IdempotencyKey = None
+        ) -> BackfillResult:
+            return await OnDemand(services).backfill(self._parse_ulid(entity_id), wanted, key)
 
         self.register_entity_operation(
             "run-now",
@@ -157,7 +159,7 @@ class ScheduleRouter(CrudRouter[ScheduleIn, ScheduleOut]):
             http_method="POST",
             status_code=202,
             response_model=BackfillResult,
-            responses=problems(400, 404, 422, 503),
+            responses=problems(400, 404, 409, 422, 503),
             summary="Make up for past ticks",
         )
 

@@ -213,7 +213,7 @@ async def test_an_attempt_knows_what_it_has_used(database: Database) -> None:
         first, second = await system.jobs.list_attempts(job.id)
         assert first.cpu_seconds is not None
         assert first.cpu_seconds >= 0.04
-        assert first.peak_memory is None
+        assert (first.peak_memory or 0) > 10_000_000
         assert (second.number, second.finished_at, second.outcome) == (2, None, None)
         go.set()
         await system.completed(job.id)

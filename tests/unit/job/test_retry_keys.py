@@ -7,7 +7,7 @@ from chapkit.core.database import Database
 from chapkit.core.errors import ConflictError
 from chapkit.core.ids import ULID
 from chapkit.job.errors import JobNotFoundError
-from chapkit.job.retry_key import LABEL, RetryKey
+from chapkit.job.granted import KeyedRequest
 from chapkit.job.schemas import JobRecord
 from tests.unit.job.parts import Failing, JobSystem, job_system
 
@@ -61,11 +61,10 @@ async def test_equal_wishes_at_the_same_time_are_one(database: Database) -> None
 
 
 def test_the_oldest_of_very_many_keys_is_forgotten() -> None:
-    labels: dict[str, Any] = {"kind": "function"}
+    granted: list[Any] = []
     for number in range(101):
-        labels = RetryKey(str(number), None).added_to(labels)
-    assert len(labels[LABEL]) == 100
-    assert labels["kind"] == "function"
-    assert not RetryKey("0", None).is_known(labels)
-    assert RetryKey("1", None).is_known(labels)
-    assert RetryKey("100", None).is_known(labels)
+        granted = KeyedRequest(str(number), None).added_to(granted)
+    assert len(granted) == 100
+    assert not KeyedRequest("0", None).is_among(granted)
+    assert KeyedRequest("1", None).is_among(granted)
+    assert KeyedRequest("100", None).is_among(granted)

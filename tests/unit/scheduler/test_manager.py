@@ -1,5 +1,7 @@
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from pydantic import ValidationError
@@ -191,6 +193,41 @@ async def test_a_backfill_makes_up_for_ticks_without_a_job(database: Database) -
         await system.finished(*(run.job_id for run in runs if run.job_id))
         assert sorted(note.ticks) == [f"2030-01-01T12:0{minute}:00.000000Z" for minute in (0, 1, 2, 3)]
         assert [run.source for run in runs] == ["backfill", "trigger", "backfill", "backfill", "trigger"]
+
+
+async def test_a_backfill_with_the_same_key_answers_as_it_did(database: Database) -> None:
+    async with schedule_system(database, Note(), runs_jobs=False) as system:
+        schedule = await system.create(overlap="allow", enabled=False)
+        system.clock.move(600)
+        await system.on_demand.backfill(schedule.id, BackfillIn(start=NOON, end=NOON + MINUTE))
+        wanted = BackfillIn(start=NOON, end=NOON + 4 * MINUTE)
+        answers = await asyncio.gather(*(system.on_demand.backfill(schedule.id, wanted, "once") for _ in range(5)))
+        answers.append(await system.on_demand.backfill(schedule.id, wanted, "once"))
+        for answer in answers:
+            assert [record.scheduled_for for record in answer.created] == moments(1, 2, 3)
+            assert [record.scheduled_for for record in answer.skipped] == moments(0)
+            assert answer == answers[0]
+        elsewhere = wanted.model_copy(update={"start": NOON.astimezone(ZoneInfo("Africa/Kigali"))})
+        assert await system.on_demand.backfill(schedule.id, elsewhere, "once") == answers[0]
+        assert (await system.on_demand.backfill(schedule.id, wanted, "another")).created == []
+        assert await system.count_jobs() == 4
+
+
+async def test_another_backfill_under_the_same_key_is_refused(database: Database) -> None:
+    async with schedule_system(database, Note(), runs_jobs=False) as system:
+        schedule = await system.create(overlap="allow", enabled=False)
+        system.clock.move(600)
+        await system.on_demand.backfill(schedule.id, BackfillIn(start=NOON, end=NOON + MINUTE), "schlüssel")
+        for change in ({"end": NOON + 2 * MINUTE}, {"limit": 5}, {"start": NOON - MINUTE}):
+            wanted = BackfillIn.model_validate({"start": NOON, "end": NOON + MINUTE, **change})
+            with pytest.raises(ChapkitError) as raised:
+                await system.on_demand.backfill(schedule.id, wanted, "schlüssel")
+            assert raised.value.code == "idempotency-key-reused"
+        assert await system.count_jobs() == 1
+        other = await system.create(overlap="allow", enabled=False, name="other")
+        system.clock.move(60)
+        wanted = BackfillIn(start=NOON + 10 * MINUTE, end=NOON + 11 * MINUTE)
+        assert len((await system.on_demand.backfill(other.id, wanted, "schlüssel")).created) == 1
 
 
 async def test_a_backfill_goes_on_behind_its_limit(database: Database) -> None:

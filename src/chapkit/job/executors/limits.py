@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from chapkit.core.errors import ConfigurationError
+from chapkit.job.executors.peak import forget_peak, peak_of, peak_of_process
 
 _IS_LINUX = sys.platform == "linux"
-_FORGET_PEAK = "5"
 
 
 @dataclass(frozen=True)
@@ -63,17 +63,13 @@ class Meter:
     """Measures what this process uses from here on."""
 
     def __init__(self) -> None:
-        if _IS_LINUX:
-            _write_own("clear_refs", _FORGET_PEAK)
+        # Where it cannot be forgotten, the peak is that of the whole life of the child.
+        forget_peak()
         self._cpu_seconds = _spent(with_children=True)
 
     def read(self) -> Used:
         """Return what was used since the meter was made."""
-        peak = _status(os.getpid()) if _IS_LINUX else None
-        if peak is None:
-            # macOS counts bytes.
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1024 if _IS_LINUX else 1)
-        return Used(_spent(with_children=True) - self._cpu_seconds, peak)
+        return Used(_spent(with_children=True) - self._cpu_seconds, peak_of_process())
 
 
 def usage_of(pid: int) -> Used | None:
@@ -82,7 +78,7 @@ def usage_of(pid: int) -> Used | None:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
     except OSError:
         return None
-    peak = _status(pid)
+    peak = peak_of(pid)
     ticks = sum(int(field) for field in fields[11:15])
     return None if peak is None else Used(ticks / os.sysconf("SC_CLK_TCK"), peak)
 
@@ -91,23 +87,6 @@ def _spent(*, with_children: bool = False) -> float:
     kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN) if with_children else (resource.RUSAGE_SELF,)
     usages = [resource.getrusage(kind) for kind in kinds]
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
-
-
-def _status(pid: int) -> int | None:
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace").splitlines()
-    except OSError:
-        return None
-    # A process that has ended has no such line any more.
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), None)
-
-
-def _write_own(name: str, text: str) -> None:
-    try:
-        Path(f"/proc/self/{name}").write_text(text, encoding="ascii")
-    except OSError:
-        # Not offered by this kernel: the peak is that of the whole life of the child.
-        return
 
 
 @contextmanager

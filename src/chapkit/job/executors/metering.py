@@ -1,13 +1,13 @@
 """What functions, coroutines and programs have used of the processor."""
 
 import os
-import resource
 import sys
 import time
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, TypeVar
 
 from chapkit.job.claims import Usage
+from chapkit.job.executors.peak import PEAK_MEMORY
 
 T = TypeVar("T")
 _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
@@ -24,6 +24,7 @@ class MeteredCoroutine:
     def __await__(self) -> Generator[Any, Any, Any]:
         """Step through the coroutine."""
         error: BaseException | None = None
+        memory = PEAK_MEMORY.begin()
         try:
             while True:
                 awaited = self._step(error)
@@ -36,7 +37,7 @@ class MeteredCoroutine:
             return end.value
         finally:
             self._coroutine.close()
-            self._note_usage(Usage(cpu_seconds=self._spent))
+            self._note_usage(Usage(self._spent, PEAK_MEMORY.end(memory)))
 
     def _step(self, error: BaseException | None) -> Any:
         begun = time.thread_time()
@@ -48,11 +49,11 @@ class MeteredCoroutine:
 
 def metered(note_usage: Callable[[Usage], object], function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
     """Return what the function returns, and note what this thread has used for it."""
-    begun = time.thread_time()
+    begun, memory = time.thread_time(), PEAK_MEMORY.begin()
     try:
         return function(*args, **kwargs)
     finally:
-        note_usage(Usage(cpu_seconds=time.thread_time() - begun))
+        note_usage(Usage(time.thread_time() - begun, PEAK_MEMORY.end(memory)))
 
 
 class ProgramWait:
@@ -61,7 +62,7 @@ class ProgramWait:
     def __init__(self, pid: int) -> None:
         self._pid = pid
         # Before it begins its own program, a child has the memory of this process, which is counted as its own.
-        self._borrowed = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        self._borrowed = PEAK_MEMORY.highest
         self.exit_code: int | None = None
         self.usage = Usage()
 
@@ -76,6 +77,7 @@ class ProgramWait:
                 return True
             if pid:
                 self.exit_code = os.waitstatus_to_exitcode(status)
-                peak = used.ru_maxrss * _MAXRSS_UNIT if used.ru_maxrss > self._borrowed else None
-                self.usage = Usage(used.ru_utime + used.ru_stime, peak)
+                peak = used.ru_maxrss * _MAXRSS_UNIT
+                seconds = used.ru_utime + used.ru_stime
+                self.usage = Usage(seconds, peak if peak > self._borrowed else None)
         return self.exit_code is not None

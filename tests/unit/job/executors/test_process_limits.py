@@ -9,7 +9,7 @@ import pytest
 from chapkit.core.errors import ConfigurationError
 from chapkit.job.claims import Usage
 from chapkit.job.errors import ProcessDiedError
-from chapkit.job.executors import limits
+from chapkit.job.executors import limits, peak
 from chapkit.job.executors.limits import Meter, ProcessLimits, usage_of
 from chapkit.job.executors.process import ProcessExecutor
 from chapkit.job.executors.process_errors import died
@@ -104,19 +104,22 @@ def test_a_limit_holds_inside_of_its_block_only() -> None:
 
 def test_where_the_system_tells_less_what_it_tells_is_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(limits, "_IS_LINUX", False)
+    monkeypatch.setattr(peak, "_IS_LINUX", False)
     assert Meter().read().peak_memory == resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with ProcessLimits(memory=1).applied():
         assert bytearray(1000)
     monkeypatch.setattr(limits, "_IS_LINUX", True)
-    monkeypatch.setattr(limits, "_status", lambda pid: None)
-    monkeypatch.setattr(limits, "_FORGET_PEAK", "nonsense")
+    monkeypatch.setattr(peak, "_IS_LINUX", True)
+    for module in (limits, peak):
+        monkeypatch.setattr(module, "peak_of", lambda pid: None)
+    monkeypatch.setattr(peak, "_FORGET", "nonsense")
     assert Meter().read().peak_memory >= resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     assert usage_of(os.getpid()) is None
 
 
 def test_a_process_that_is_gone_has_used_nothing_that_is_known() -> None:
     assert usage_of(2**22 + 1) is None
-    assert limits._status(2**22 + 1) is None
+    assert peak.peak_of(2**22 + 1) is None
 
 
 @pytest.mark.parametrize(
