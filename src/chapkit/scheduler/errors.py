@@ -12,8 +12,9 @@ class NaiveTimeError(UnprocessableError):
     """A moment without a zone, which would be another one on each machine."""
 
     def __init__(self, name: str, found: object) -> None:
+        problem = "which says no time zone" if isinstance(found, datetime) else "which is no datetime"
         super().__init__(
-            f"{name} is {shown(found)}, which says no time zone; write a moment with its offset, "
+            f"{name} is {shown(found)}, {problem}; write a moment with its offset, "
             "'2027-03-01T06:00:00Z' or '2027-03-01T08:00:00+02:00'; in Python, datetime(2027, 3, 1, 6, tzinfo=UTC)",
             code="schedule-time-naive",
             field=name,

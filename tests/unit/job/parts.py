@@ -23,12 +23,15 @@ from chapkit.job.feature import JobFeature
 from chapkit.job.policies import Retry
 from chapkit.job.ports import JobHandler, JobHandlers, JobOutcome
 from chapkit.job.rows import JOBS
-from chapkit.job.runtime import JobRuntime
+from chapkit.job.runtime import JobLimits, JobRuntime
 from chapkit.job.schemas import JobRecord, JobSpec, JobStatus
 from chapkit.job.service import JobService
 from chapkit.web.feature import Feature
 
-PATIENCE = 10.0
+PATIENCE = 30.0
+"""Seconds that a slow machine may take."""
+SELDOM = JobLimits(look_every=1000.0)
+"""Nothing is found by chance: what a worker is not told of comes too late for every test."""
 
 
 class Double(JobHandler):
@@ -225,7 +228,7 @@ async def job_system(
     """Run a job system on the database; without `start` nothing is claimed."""
     services = Services()
     services.add(Database, database)
-    feature = JobFeature(**{"shutdown_timeout": 0.0, **settings})
+    feature = JobFeature(**{"shutdown_timeout": 0.0, "limits": SELDOM, **settings})
     feature.register(services)
     HandlersFeature(handlers).register(services)
     supervisor = Supervisor(feature.workers(services) if start else ())

@@ -41,16 +41,13 @@ from tests.unit.job.parts import (
 
 pytestmark = pytest.mark.anyio
 
-_SELDOM = JobLimits(look_every=600.0)
-"""Nobody looks by himself within the time of a test."""
-
 
 @asynccontextmanager
 async def _another(url: str, *handlers: JobHandler, **settings: Any) -> AsyncGenerator[JobSystem]:
     """Run a job system on a database as another process would: with connections and a mailbox of its own."""
     database = open_database(url)
     try:
-        async with job_system(database, *handlers, **{"limits": _SELDOM, **settings}) as system:
+        async with job_system(database, *handlers, **settings) as system:
             yield system
     finally:
         await database.dispose()
@@ -198,7 +195,7 @@ class _CountingClock(SystemClock):
 
 async def test_a_job_starts_when_its_time_has_come_and_nobody_polls_until_then(database: Database) -> None:
     clock = _CountingClock()
-    async with job_system(database, Double(), limits=_SELDOM, clock=clock) as system:
+    async with job_system(database, Double(), clock=clock) as system:
         moment = clock.now() + timedelta(seconds=0.4)
         job = await system.submit("test.double", {"value": 1}, run_after=moment)
         clock.looks = 0
@@ -222,7 +219,7 @@ class _MovingClock:
 
 async def test_a_job_whose_time_comes_while_the_engine_looks_is_not_missed(database: Database) -> None:
     clock = _MovingClock()
-    async with job_system(database, Double(), limits=_SELDOM, clock=clock) as system:
+    async with job_system(database, Double(), clock=clock) as system:
         for looks in range(1, 13):
             moment = clock.moment + timedelta(milliseconds=10 * looks + 5)
             job = await system.submit("test.double", {"value": 1}, run_after=moment)
@@ -303,7 +300,7 @@ async def test_an_event_that_comes_between_two_questions_is_not_waited_for(
         return [] if none_yet and none_yet.pop() else await whole(self, *question)
 
     monkeypatch.setattr(JobRepository, "list_events", list_events)
-    async with job_system(database, Double(), start=False, limits=_SELDOM) as system:
+    async with job_system(database, Double(), start=False) as system:
         job = await system.submit("test.double")
         (event,) = await asyncio.wait_for(system.jobs.wait_for_events(job.id, timeout=60), PATIENCE)
         assert event.number == 1
@@ -401,7 +398,7 @@ async def test_an_engine_that_stops_takes_nothing_more_and_lets_go_on_what_runs(
 
 async def test_news_of_single_jobs_wake_those_who_care(database: Database) -> None:
     held = Held()
-    async with job_system(database, held, limits=_SELDOM) as system:
+    async with job_system(database, held) as system:
         job = await system.submit("test.held")
         await happens(held.begun)
         async with system.services.scope.write() as scope:
@@ -415,7 +412,7 @@ async def test_news_of_single_jobs_wake_those_who_care(database: Database) -> No
 
 
 async def test_news_of_other_things_are_heard_by_those_who_asked_for_them(database: Database) -> None:
-    async with job_system(database, limits=_SELDOM) as system:
+    async with job_system(database) as system:
         heard: list[str] = []
         system.runtime.listeners["here"] = lambda: heard.append("here")
         system.runtime.listeners["there"] = lambda: heard.append("there")

@@ -260,7 +260,7 @@ async def test_a_service_ends_also_where_its_jobs_cannot_be_put_back(table_url: 
 
 async def test_an_end_that_waits_for_the_database_is_not_taken_for_a_deserted_thread(database: Database) -> None:
     held = Held()
-    async with job_system(database, held, limits=JobLimits(desert_after=0.05)) as system:
+    async with job_system(database, held, limits=JobLimits(desert_after=0.05, look_every=1000)) as system:
         job = await system.submit("test.held")
         await happens(held.begun)
         await system.jobs.cancel(job.id)

@@ -27,7 +27,7 @@ from tests.unit.job.parts import (
 pytestmark = pytest.mark.anyio
 
 _AT_ONCE = Retry(attempts=2, initial=0)
-_IMPATIENT = JobLimits(desert_after=0.05)
+_IMPATIENT = JobLimits(desert_after=0.05, look_every=1000)
 
 
 class Answering:

@@ -55,7 +55,6 @@ NAIVE = datetime(2027, 3, 1, 12)
     [
         lambda: Once(NAIVE),
         lambda: Once(NOON.replace(tzinfo=_Zoneless())),
-        lambda: Once("2027-03-01T12:00:00Z"),  # type: ignore[arg-type]
         lambda: Interval(60, NAIVE),
         lambda: Window(start=NAIVE),
         lambda: Window(end=NAIVE),
@@ -72,6 +71,13 @@ def test_a_moment_without_a_zone_is_refused_with_the_way_out(act: Callable[[], A
         act()
     assert caught.value.code == "schedule-time-naive"
     assert "datetime.datetime(" not in caught.value.detail
+    assert "which says no time zone" in caught.value.detail
+
+
+def test_a_text_is_no_moment_although_it_has_a_zone() -> None:
+    text: Any = "2030-01-01T00:00:00Z"
+    with pytest.raises(ChapkitError, match="at is '2030-01-01T00:00:00Z', which is no datetime;"):
+        Once(text)
 
 
 @pytest.mark.parametrize("year", [1, 1899, 9998, 9999])
