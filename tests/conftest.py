@@ -14,11 +14,13 @@ from chapkit.core.database import Database
 from chapkit.core.ids import ULID
 from chapkit.migrations import bundled_tables
 from tests.things import filled_database, open_database
+from tests.tracing import keep_main_greenlets
 
 _SERVER = "CHAPKIT_TEST_POSTGRES"
 _PATIENCE, _PAUSE = 100, 0.02
 # A service that stops while asyncpg asks the server for TLS leaves a future behind whose error nobody hears of.
 os.environ.setdefault("PGSSLMODE", "disable")
+keep_main_greenlets()
 
 
 @pytest.fixture(scope="session")
