@@ -443,3 +443,32 @@ async def test_calls_of_the_builder_may_come_in_any_order(tmp_path: Any) -> None
     app: FastAPI = builder.build()
     async with serving(app) as client:
         assert [item["name"] for item in (await client.get("/plans", params={"sort": "name"})).json()] == ["one", "two"]
+
+
+async def test_a_schedule_that_named_a_task_before_it_was_there_is_about_it_from_then_on(database_url: str) -> None:
+    service = Service(database_url)
+    service.app = service.builder(database_url).with_schedule("echo hi", every="1m", name="early").build()
+    async with service.serving() as (client, _):
+        (schedule,) = (await client.get("/api/v1/schedules")).json()
+        assert schedule["task_id"] is None
+        task = (await client.post("/api/v1/tasks", json={"command": "echo hi"})).json()["id"]
+        (listed,) = (await client.get(f"/api/v1/tasks/{task}/$schedules")).json()
+        assert listed["id"] == schedule["id"]
+        await client.patch(f"/api/v1/tasks/{task}", json={"enabled": False})
+        assert (await client.get(f"/api/v1/schedules/{schedule['id']}")).json()["state"] == "held"
+        refused = await client.delete(f"/api/v1/tasks/{task}")
+        assert (refused.status_code, refused.json()["code"]) == (409, "task-has-schedules")
+
+
+async def test_a_start_finds_the_tasks_that_schedules_of_older_releases_have_named(database_url: str) -> None:
+    service = Service(database_url)
+    early = service.builder(database_url).with_schedule("echo hi", every="1m", name="early")
+    service.app = early.build()
+    async with service.serving() as (client, _):
+        task = (await client.post("/api/v1/tasks", json={"command": "echo hi", "enabled": False})).json()["id"]
+        (schedule,) = (await client.get("/api/v1/schedules")).json()
+        await service.system.write(ULID(schedule["id"]), task_id=None, held_reason=None)
+    service.app = service.builder(database_url).with_schedule("echo hi", every="1m", name="early").build()
+    async with service.serving() as (client, _):
+        found = (await client.get(f"/api/v1/schedules/{schedule['id']}")).json()
+        assert (found["task_id"], found["state"]) == (task, "held")

@@ -171,7 +171,9 @@ async def test_parameters_are_checked_before_anything_is_submitted(
 
 async def test_a_body_with_something_else_is_refused(calls: TaskCalls) -> None:
     task = await calls.create("add", parameters={"a": 2})
-    assert (await calls.execute(task["id"], {"params": {}})).status_code == 422
+    unknown = await calls.execute(task["id"], {"params": {}})
+    assert unknown.status_code == 422
+    assert "did you mean" in unknown.text
 
 
 async def test_a_function_that_raises_is_a_failed_job_whose_artifact_says_why(calls: TaskCalls) -> None:

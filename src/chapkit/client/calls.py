@@ -16,6 +16,7 @@ ResultT_co = TypeVar("ResultT_co", covariant=True)
 Parameters: TypeAlias = tuple[tuple[str, str], ...]
 Body: TypeAlias = Any
 """A mapping, a Pydantic model, or a list of these."""
+_LONGEST_KEY = 255
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,23 @@ def encode(body: Body) -> bytes:
         return to_json(body)
     except PydanticSerializationError as error:
         raise ClientError(f"This cannot be sent as JSON: {error}", code="not-serializable") from error
+
+
+def keyed(key: str | None) -> dict[str, str]:
+    """Return the header under which a repeated request is the same one.
+
+    Raises:
+        ClientError: A header cannot carry the key (`idempotency-key-invalid`).
+    """
+    if key is None:
+        return {}
+    if not key or key != key.strip() or len(key) > _LONGEST_KEY or not (key.isascii() and key.isprintable()):
+        raise ClientError(
+            f"A header cannot carry the key {key[:_LONGEST_KEY]!r}; take 1 to {_LONGEST_KEY} ASCII characters without "
+            "control characters, and no space at either end: str(uuid4())",
+            code="idempotency-key-invalid",
+        )
+    return {"Idempotency-Key": key}
 
 
 def present(**members: Any) -> dict[str, Any]:

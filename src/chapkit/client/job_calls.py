@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 from pydantic import TypeAdapter
 
-from chapkit.client.calls import Call, encode, parameters, reader, segment
+from chapkit.client.calls import Call, encode, keyed, parameters, reader, segment
 from chapkit.client.crud_calls import GONE, deleted
 from chapkit.core.schemas import PaginatedResponse
 from chapkit.job.schemas import JobEventRecord, JobRecord, JobStats, JobStatus
@@ -53,8 +53,7 @@ class JobCalls:
     def retry(self, id: str, payload: Mapping[str, Any] | None, key: str | None) -> Call[JobRecord]:
         """Let a job run again."""
         content = None if payload is None else encode({"payload": payload})
-        headers = {} if key is None else {"Idempotency-Key": key}
-        return Call("POST", self.path(id, "retry"), self.one, content=content, headers=headers)
+        return Call("POST", self.path(id, "retry"), self.one, content=content, headers=keyed(key))
 
     def delete(self, id: str) -> Call[None]:
         """Stop and remove a job."""

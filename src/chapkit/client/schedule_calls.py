@@ -6,7 +6,7 @@ from typing import Any, TypeAlias, TypedDict
 
 from pydantic import BaseModel, TypeAdapter
 
-from chapkit.client.calls import Call, encode, parameters, present, reader
+from chapkit.client.calls import Call, encode, keyed, parameters, present, reader
 from chapkit.client.crud_calls import CrudCalls
 from chapkit.core.schemas import PaginatedResponse
 from chapkit.job.options import JobOptions
@@ -64,17 +64,15 @@ class ScheduleCalls(CrudCalls[ScheduleOut]):
 
     def run_now(self, id: str, key: str | None) -> Call[RunNowResult]:
         """Submit its job beside its ticks."""
-        headers = {} if key is None else {"Idempotency-Key": key}
-        return Call("POST", self.path(id, "run-now"), reader(TypeAdapter(RunNowResult)), headers=headers)
+        return Call("POST", self.path(id, "run-now"), reader(TypeAdapter(RunNowResult)), headers=keyed(key))
 
     def backfill(
         self, id: str, start: datetime, end: datetime, limit: int | None, key: str | None
     ) -> Call[BackfillResult]:
         """Make up for past ticks."""
-        headers = {} if key is None else {"Idempotency-Key": key}
         content = encode(present(start=start, end=end, limit=limit))
         path, read = self.path(id, "backfill"), reader(TypeAdapter(BackfillResult))
-        return Call("POST", path, read, content=content, headers=headers)
+        return Call("POST", path, read, content=content, headers=keyed(key))
 
     def preview(
         self, trigger: When, start_at: datetime | None, end_at: datetime | None, count: int

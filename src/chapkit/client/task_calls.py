@@ -5,7 +5,7 @@ from typing import Any, TypeAlias, cast
 
 from pydantic import TypeAdapter
 
-from chapkit.client.calls import Call, encode, present, reader, segment
+from chapkit.client.calls import Call, encode, keyed, present, reader, segment
 from chapkit.client.crud_calls import CrudCalls
 from chapkit.job.options import JobOptions
 from chapkit.task.schemas import (
@@ -33,10 +33,9 @@ class TaskCalls(CrudCalls[TaskOut]):
         self, id: str, parameters: Mapping[str, Any] | None, job: Job | None, key: str | None
     ) -> Call[TaskExecuteResponse]:
         """Submit a task."""
-        headers = {} if key is None else {"Idempotency-Key": key}
         body = encode(present(parameters=parameters, job=_sparse(job)))
         return Call(
-            "POST", self.path(id, "execute"), reader(TypeAdapter(TaskExecuteResponse)), content=body, headers=headers
+            "POST", self.path(id, "execute"), reader(TypeAdapter(TaskExecuteResponse)), content=body, headers=keyed(key)
         )
 
     def result(self, artifact_id: str) -> Call[Any]:

@@ -1,4 +1,4 @@
-"""Which requests with a key were granted already; what keeps them is a list of pairs in some row."""
+"""Which requests with a key were granted already; what keeps them are pairs in some row."""
 
 import hashlib
 import json
@@ -23,6 +23,11 @@ class KeyedRequest:
         """What stands for the key, which may be long."""
         return _digest(self.key)
 
+    @property
+    def fingerprint(self) -> str:
+        """What stands for what is wanted."""
+        return _digest(json.dumps(self.wanted, sort_keys=True))
+
     def is_among(self, granted: Iterable[Sequence[str]]) -> bool:
         """Tell whether it was granted before.
 
@@ -30,17 +35,13 @@ class KeyedRequest:
             KeyReusedError: The key was, but for something else (`idempotency-key-reused`).
         """
         fingerprint = next((found for known, found in granted if known == self.digest), None)
-        if fingerprint is not None and fingerprint != self._fingerprint:
+        if fingerprint is not None and fingerprint != self.fingerprint:
             raise KeyReusedError(self.key)
         return fingerprint is not None
 
     def added_to(self, granted: Iterable[Sequence[str]]) -> list[Sequence[str]]:
         """Return what was granted once this is, too; the oldest of very many are forgotten."""
-        return [*granted, (self.digest, self._fingerprint)][-_MOST_KEYS:]
-
-    @property
-    def _fingerprint(self) -> str:
-        return _digest(json.dumps(self.wanted, sort_keys=True))
+        return [*granted, (self.digest, self.fingerprint)][-_MOST_KEYS:]
 
 
 def _digest(text: str) -> str:

@@ -20,7 +20,7 @@ def _key_or_none(value: str | None) -> str | None:
 
 IdempotencyKey: TypeAlias = Annotated[
     str | None,
-    Header(alias="Idempotency-Key", max_length=255, description="The same key and body return the first job"),
+    Header(alias="Idempotency-Key", max_length=255, description="The same key and body answer as the first time"),
     AfterValidator(_key_or_none),
 ]
 

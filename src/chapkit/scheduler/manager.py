@@ -16,8 +16,8 @@ from chapkit.job.runtime import JobRuntime
 from chapkit.job.service import JobService
 from chapkit.job.targets import JobTargets
 from chapkit.scheduler.models import Schedule
-from chapkit.scheduler.plan import next_tick, trigger_of
-from chapkit.scheduler.refusals import ManagedByCodeError, NoTickToComeError, ScheduleNotFoundError
+from chapkit.scheduler.plan import next_or_due, next_tick, trigger_of
+from chapkit.scheduler.refusals import ManagedByCodeError, NoTickToComeError
 from chapkit.scheduler.repository import ScheduleRepository
 from chapkit.scheduler.schemas import ScheduleIn, ScheduleOut, ScheduleRun
 from chapkit.scheduler.subjects import ScheduleSubjects
@@ -30,6 +30,8 @@ from chapkit.task.bodies import refuse_told
 _BY_A_PERSON = "Paused by a request"
 _TIMING = frozenset({"trigger", "start_at", "end_at"})
 _SUBJECT = frozenset({"target", "arguments"})
+_ANEW = frozenset({"trigger", "enabled"})
+"""After these, what was due before never runs."""
 _FREE = frozenset({"enabled"})
 """What a person may change of a schedule that the code declares."""
 
@@ -70,6 +72,16 @@ class ScheduleManager(BaseManager[Schedule, ScheduleIn, ScheduleOut]):
         await self.repository.update(schedule)
         self._wake()
 
+    async def tie(self, schedule: Schedule) -> None:
+        """Let it be about the task that it names, if that is there by now."""
+        subjects = self.scope.services.get(ScheduleSubjects)
+        subject = await subjects.find(self.scope, schedule.target, schedule.arguments)
+        if subject.task_id is not None:
+            schedule.task_id, schedule.held_reason = subject.task_id, subject.held_reason
+            schedule.next_run_at = next_or_due(schedule, schedule.next_run_at, self.clock.now())
+            await self.repository.update(schedule)
+            self._wake()
+
     async def list_runs(self, id: ULID, limit: int, offset: int = 0) -> list[ScheduleRun]:
         """Return its ticks and what became of their jobs, the newest first.
 
@@ -87,10 +99,7 @@ class ScheduleManager(BaseManager[Schedule, ScheduleIn, ScheduleOut]):
         Raises:
             ScheduleNotFoundError: There is no such schedule (`schedule-not-found`).
         """
-        found = await self.repository.find_by_id(id)
-        if found is None:
-            raise ScheduleNotFoundError(id)
-        return found
+        return await self.repository.require(id)
 
     async def get_entity_for_update(self, id: ULID) -> Schedule:
         """Return the row as it is now, locked until the transaction ends.
@@ -98,10 +107,7 @@ class ScheduleManager(BaseManager[Schedule, ScheduleIn, ScheduleOut]):
         Raises:
             ScheduleNotFoundError: There is no such schedule (`schedule-not-found`).
         """
-        found = await self.repository.find_for_update(id)
-        if found is None:
-            raise ScheduleNotFoundError(id)
-        return found
+        return await self.repository.require(id, lock=True)
 
     async def patch_entity(self, id: ULID, changes: Mapping[str, Any], schema: type[ScheduleIn]) -> Schedule:
         """Merge `changes` into the schedule's document; a trigger of another kind takes the place of the old one."""
@@ -143,8 +149,10 @@ class ScheduleManager(BaseManager[Schedule, ScheduleIn, ScheduleOut]):
             self._require_queue(entity)
         if changed & _TIMING:
             self._require_tick(entity)
-        if changed & (_TIMING | _FREE | _SUBJECT):
+        if changed & _ANEW:
             entity.next_run_at = next_tick(entity, self.clock.now())
+        elif changed & (_TIMING | _SUBJECT):
+            entity.next_run_at = next_or_due(entity, entity.next_run_at, self.clock.now())
 
     async def post_update(self, entity: Schedule, changes: dict[str, tuple[Any, Any]]) -> None:
         """Tell the worker."""

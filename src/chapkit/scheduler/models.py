@@ -60,8 +60,6 @@ class Schedule(Entity):
     last_job_id: Mapped[ULID | None] = mapped_column(ULIDType)
     active: Mapped[list[str]] = mapped_column(JsonType, default=list)
     """Its jobs that had not ended when it was last looked at, in the order of their submission."""
-    backfills: Mapped[list[list[str]]] = mapped_column(JsonType, default=list, server_default="[]")
-    """The keys of backfills that were granted."""
     ticks: Mapped[int] = mapped_column(Integer, default=0)
     """How many were written down in all; the oldest ones are taken away."""
 
@@ -80,6 +78,23 @@ class ScheduleTick(Base):
     outcome: Mapped[str] = mapped_column(String)
     reason: Mapped[str | None] = mapped_column(Text)
     job_id: Mapped[ULID | None] = mapped_column(ULIDType)
-    backfill: Mapped[str | None] = mapped_column(String(32))
-    """Stands for the key of the backfill that has made up for it."""
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+
+
+class ScheduleBackfill(Base):
+    """A backfill that was asked for under a key; asked again, it makes up for the same ticks."""
+
+    __tablename__ = "schedule_backfills"
+
+    schedule_id: Mapped[ULID] = mapped_column(
+        ULIDType, ForeignKey("schedules.id", ondelete="CASCADE"), primary_key=True
+    )
+    key: Mapped[str] = mapped_column(String(32), primary_key=True)
+    """Stands for the key that was sent."""
+    fingerprint: Mapped[str] = mapped_column(String(32))
+    """Stands for what was asked for."""
+    trigger: Mapped[str] = mapped_column(JsonText)
+    """When the schedule was due at that time."""
+    start_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    end_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from chapkit.scheduler.models import Schedule
+from chapkit.scheduler.models import Schedule, ScheduleBackfill
 from chapkit.scheduler.moments import RESOLUTION
 from chapkit.scheduler.policies import Missed, missed
 from chapkit.scheduler.trigger_schemas import build_trigger
@@ -27,8 +27,8 @@ class Plan:
     next_run_at: datetime | None = None
 
 
-def trigger_of(schedule: Schedule) -> Trigger:
-    """Return when a schedule is due, within its window."""
+def trigger_of(schedule: Schedule | ScheduleBackfill) -> Trigger:
+    """Return when a schedule is due, or was when a backfill was asked for, within its window."""
     return Window(schedule.start_at, schedule.end_at).limit(build_trigger(schedule.trigger))
 
 
@@ -51,6 +51,14 @@ def plan_ticks(schedule: Schedule, start: datetime, now: datetime) -> Plan:
         rest = runs[MOST_RUNS]
         return Plan(runs[:MOST_RUNS], [tick for tick in never if tick < rest], rest)
     return Plan(runs, never, trigger.next_after(due[-1]))
+
+
+def next_or_due(schedule: Schedule, due: datetime | None, now: datetime) -> datetime | None:
+    """Return the first tick that nobody has seen to, where one was due already that the schedule still has."""
+    upcoming = next_tick(schedule, now)
+    if due is None or due > now or not schedule.enabled or schedule.held_reason is not None:
+        return upcoming
+    return due if Window(schedule.start_at, schedule.end_at).contains(due) else upcoming
 
 
 def next_tick(schedule: Schedule, now: datetime) -> datetime | None:

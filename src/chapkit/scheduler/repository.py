@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from pydantic_core import from_json
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import Text, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -15,12 +15,14 @@ from chapkit.core.repository import BaseRepository
 from chapkit.job.rows import JOBS, as_datetime
 from chapkit.scheduler import statements
 from chapkit.scheduler.models import Schedule
+from chapkit.scheduler.refusals import ScheduleNotFoundError
 from chapkit.scheduler.statements import SCHEDULES, TICKS
 
 KEPT_TICKS = 1000
 """Ticks of one schedule that are kept, about; older ones go."""
 _PRUNE_EVERY = 100
 _IDS_PER_STATEMENT = 500
+_NAMES = '%"task":%'
 _FEW = 5
 """Jobs that are faster looked for one by one, by a statement that is ready."""
 
@@ -41,6 +43,17 @@ class ScheduleRepository(BaseRepository[Schedule]):
 
     def __init__(self, session: AsyncSession) -> None:
         super().__init__(session, Schedule)
+
+    async def require(self, id: ULID, *, lock: bool = False) -> Schedule:
+        """Return the schedule, locked until the transaction ends if wanted.
+
+        Raises:
+            ScheduleNotFoundError: There is none (`schedule-not-found`).
+        """
+        found = await (self.find_for_update(id) if lock else self.find_by_id(id))
+        if found is None:
+            raise ScheduleNotFoundError(id)
+        return found
 
     async def list_due(self, now: datetime, limit: int) -> list[ULID]:
         """Return the schedules that are due, the latest ones last."""
@@ -77,6 +90,15 @@ class ScheduleRepository(BaseRepository[Schedule]):
             statement = statement.with_for_update().execution_options(populate_existing=True)
         return (await self.session.scalars(statement)).all()
 
+    async def list_untied(self, target: str, name: str | None = None, *, lock: bool = False) -> Sequence[Schedule]:
+        """Return the schedules that name a task which was not there, by id; those of one name, if it is given."""
+        wanted = (Schedule.target == target, Schedule.task_id.is_(None), SCHEDULES.c.arguments.cast(Text).like(_NAMES))
+        statement = select(Schedule).where(*wanted).order_by(Schedule.id)
+        if lock:
+            statement = statement.with_for_update().execution_options(populate_existing=True)
+        found = (await self.session.scalars(statement)).all()
+        return [schedule for schedule in found if name in (None, schedule.arguments.get("task"))]
+
     async def list_managed(self) -> Sequence[Schedule]:
         """Return the schedules that the code of a service declares."""
         return (await self.session.scalars(select(Schedule).where(Schedule.code_key.is_not(None)))).all()
@@ -97,6 +119,14 @@ class ScheduleRepository(BaseRepository[Schedule]):
             part = moments[start : start + _IDS_PER_STATEMENT]
             statement = select(TICKS).where(TICKS.c.schedule_id == id, TICKS.c.scheduled_for.in_(part))
             found.update({row["scheduled_for"]: row for row in (await self.session.execute(statement)).mappings()})
+        return found
+
+    async def list_marked(self, ids: Sequence[str], label: str, value: str) -> set[str]:
+        """Return those of the jobs that have a label with this value."""
+        found: set[str] = set()
+        for start in range(0, len(ids), _IDS_PER_STATEMENT):
+            statement = select(JOBS.c.id, JOBS.c.labels).where(JOBS.c.id.in_(ids[start : start + _IDS_PER_STATEMENT]))
+            found |= {id for id, labels in await self.session.execute(statement) if labels.get(label) == value}
         return found
 
     async def job_states(self, ids: Sequence[str], *, writes: bool) -> list[tuple[str, str, str | None]]:
@@ -122,27 +152,29 @@ class ScheduleRepository(BaseRepository[Schedule]):
         """Write a tick down in the place of one that came to nothing."""
         dialect = sqlite if self.dialect == "sqlite" else postgresql
         statement = dialect.insert(TICKS).values(**row)
-        changes = {
-            name: statement.excluded[name]
-            for name in ("source", "outcome", "reason", "job_id", "backfill", "created_at")
-        }
+        changes = {name: statement.excluded[name] for name in ("source", "outcome", "reason", "job_id", "created_at")}
         await self.session.execute(
             statement.on_conflict_do_update(index_elements=["schedule_id", "scheduled_for"], set_=changes)
         )
 
+    async def count_ticks(self, schedule: Schedule, number: int) -> None:
+        """Count ticks that were written down beside those of the trigger, and take the oldest ones away."""
+        await self.write(schedule.id, {"ticks": schedule.ticks + number})
+        await self.prune_ticks(schedule.id, schedule.ticks, schedule.ticks + number)
+
     async def prune_ticks(self, id: ULID, before: int, now: int) -> None:
-        """Take the oldest ticks away, each time that their number passes a hundred."""
+        """Take away the ticks that were decided on first, each time that their number passes a hundred."""
         if before // _PRUNE_EVERY == now // _PRUNE_EVERY or now <= KEPT_TICKS:
             return
         oldest = (
-            select(TICKS.c.scheduled_for)
+            select(TICKS.c.created_at)
             .where(TICKS.c.schedule_id == id)
-            .order_by(TICKS.c.scheduled_for.desc())
-            .offset(KEPT_TICKS)
+            .order_by(TICKS.c.created_at.desc())
+            .offset(KEPT_TICKS - 1)
             .limit(1)
             .scalar_subquery()
         )
-        await self.session.execute(delete(TICKS).where(TICKS.c.schedule_id == id, TICKS.c.scheduled_for <= oldest))
+        await self.session.execute(delete(TICKS).where(TICKS.c.schedule_id == id, TICKS.c.created_at < oldest))
 
     async def list_runs(self, id: ULID, limit: int, offset: int = 0) -> Sequence[Mapping[Any, Any]]:
         """Return the ticks with the status of their jobs, the newest first."""

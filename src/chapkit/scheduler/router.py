@@ -13,6 +13,7 @@ from chapkit.core.manager import BaseManager
 from chapkit.core.rendering import as_array, as_page
 from chapkit.core.schemas import PaginatedResponse
 from chapkit.job.keys import IdempotencyKey
+from chapkit.scheduler.backfills import Backfills
 from chapkit.scheduler.manager import ScheduleManager
 from chapkit.scheduler.on_demand import OnDemand
 from chapkit.scheduler.plan import trigger_of
@@ -142,7 +143,7 @@ class ScheduleRouter(CrudRouter[ScheduleIn, ScheduleOut]):
         async def backfill(
             entity_id: str, wanted: BackfillIn, services: RequestServices, key: IdempotencyKey = None
         ) -> BackfillResult:
-            return await OnDemand(services).backfill(self._parse_ulid(entity_id), wanted, key)
+            return await Backfills(services).submit(self._parse_ulid(entity_id), wanted, key)
 
         self.register_entity_operation(
             "run-now",

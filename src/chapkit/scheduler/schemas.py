@@ -20,6 +20,7 @@ GRACE = 60.0
 SHORTEST_GRACE = 1.0
 """Less than that a tick is late by the time that anybody can see to it."""
 MOST_BACKFILLED = 1000
+MOST_FAILURES = 1_000_000
 LONGEST_GRACE = 86_400.0
 MissedPolicy: TypeAlias = Literal["skip", "latest"] | dict[str, int]
 _MissedIn = Annotated[
@@ -89,7 +90,7 @@ class ScheduleRules(BaseModel):
     overlap: Overlap = Field(default=Overlap.SKIP, description="While the job of an earlier tick has not ended.")
     enabled: bool = True
     max_failures: Annotated[int | None, NUMBER] = Field(
-        default=None, ge=1, description="So many failures in a row pause it."
+        default=None, ge=1, le=MOST_FAILURES, description="So many failures in a row pause it."
     )
     job: JobOptions | None = Field(default=None, description="How its jobs are run.")
 
@@ -220,7 +221,9 @@ class BackfillIn(StrictBody):
 
     start: AwareMoment = Field(description="The first moment that counts.")
     end: AwareMoment = Field(description="The first moment that does not count any more; not in the future.")
-    limit: int = Field(default=MOST_BACKFILLED, ge=1, le=MOST_BACKFILLED, description="So many ticks at most.")
+    limit: Annotated[int, NUMBER] = Field(
+        default=MOST_BACKFILLED, ge=1, le=MOST_BACKFILLED, description="So many ticks at most."
+    )
 
 
 class BackfillResult(BaseModel):

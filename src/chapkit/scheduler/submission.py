@@ -35,9 +35,7 @@ class Verdict:
     reason: str | None = None
     job_id: ULID | None = None
 
-    def row(
-        self, schedule_id: ULID, moment: datetime, source: TickSource, now: datetime, backfill: str | None = None
-    ) -> dict[str, Any]:
+    def row(self, schedule_id: ULID, moment: datetime, source: TickSource, now: datetime) -> dict[str, Any]:
         """Return the tick as it is written down."""
         return {
             "schedule_id": schedule_id,
@@ -46,7 +44,6 @@ class Verdict:
             "outcome": self.outcome.value,
             "reason": self.reason,
             "job_id": self.job_id,
-            "backfill": backfill,
             "created_at": now,
         }
 

@@ -14,7 +14,7 @@ from chapkit.job.options import JobOptions
 from chapkit.scheduler.errors import IntervalInvalidError
 from chapkit.scheduler.moments import instant
 from chapkit.scheduler.policies import Overlap
-from chapkit.scheduler.schemas import GRACE, LONGEST_GRACE, SHORTEST_GRACE, ScheduleIn, ScheduleOut
+from chapkit.scheduler.schemas import GRACE, LONGEST_GRACE, MOST_FAILURES, SHORTEST_GRACE, ScheduleIn, ScheduleOut
 from chapkit.scheduler.trigger_schemas import AwareMoment, CronTrigger, IntervalTrigger, OnceTrigger
 from chapkit.task.bodies import NUMBER, StrictBody, refused
 
@@ -41,7 +41,7 @@ class TaskScheduleIn(StrictBody):
     missed: Any = "latest"
     grace: Annotated[float, NUMBER] = Field(default=GRACE, ge=SHORTEST_GRACE, le=LONGEST_GRACE)
     overlap: Overlap = Overlap.SKIP
-    max_failures: Annotated[int | None, NUMBER] = Field(default=None, ge=1)
+    max_failures: Annotated[int | None, NUMBER] = Field(default=None, ge=1, le=MOST_FAILURES)
     job: JobOptions | None = None
     tags: list[str] = Field(default_factory=list[str])
 

@@ -15,6 +15,7 @@ from chapkit.core.services import Scope, Services
 from chapkit.scheduler.feature import ScheduleFeature
 from chapkit.scheduler.manager import ScheduleManager
 from chapkit.scheduler.models import Schedule
+from chapkit.scheduler.repository import ScheduleRepository
 from chapkit.scheduler.subjects import ScheduleSubjects, Subject
 from chapkit.scheduler.task_routes import TaskScheduleRouter
 from chapkit.task.feature import TaskFeature
@@ -86,8 +87,11 @@ async def _on_event(event: Event, scope: Scope) -> None:
         return
     if isinstance(event, EntityDeleting):
         await _release(event.entity, scope, cascade=event.cascade is True)
-    elif isinstance(event, EntitySaved) and "enabled" in event.changes:
-        await _hold_all(event.entity, scope)
+    elif isinstance(event, EntitySaved):
+        if event.created or "command" in event.changes:
+            await _tie(scope, event.entity.command)
+        if "enabled" in event.changes:
+            await _hold_all(event.entity, scope)
 
 
 async def _release(task: Task, scope: Scope, *, cascade: bool) -> None:
@@ -116,7 +120,16 @@ async def _hold_all(task: Task, scope: Scope) -> None:
         await manager.hold(schedule, _reason_to_hold(task))
 
 
+async def _tie(scope: Scope, command: str) -> None:
+    """Let the schedules that waited for a task with this command be about it."""
+    if scope.services.get(TaskFunctions).find(command) is None:
+        manager = ScheduleManager(scope)
+        for schedule in await manager.repository.list_untied(TaskTarget.name, command, lock=True):
+            await manager.tie(schedule)
+
+
 async def _catch_up(services: Services) -> None:
+    await _tie_all(services)
     differs = Task.enabled == Schedule.held_reason.is_not(None)
     statement = select(Task.id).join(Schedule, Schedule.task_id == Task.id).where(differs).distinct()
     async with services.scope.read() as scope:
@@ -126,6 +139,16 @@ async def _catch_up(services: Services) -> None:
     async with services.scope.write() as scope:
         for task in await TaskRepository(scope.session).find_all_by_id(changed):
             await _hold_all(task, scope)
+
+
+async def _tie_all(services: Services) -> None:
+    async with services.scope.read() as scope:
+        untied = await ScheduleRepository(scope.session).list_untied(TaskTarget.name)
+        found = [item for item in untied if (await _find_subject(scope, item.arguments)).task_id is not None]
+    if found:
+        async with services.scope.write() as scope:
+            for command in sorted({schedule.arguments["task"] for schedule in found}):
+                await _tie(scope, command)
 
 
 def _reason_to_hold(task: Task) -> str | None:

@@ -4,7 +4,16 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, TypeAdapter, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    TypeAdapter,
+    field_validator,
+    model_validator,
+)
 
 from chapkit.core.clock import to_text
 from chapkit.core.types import UtcDatetime
@@ -13,7 +22,18 @@ from chapkit.scheduler.triggers import Cron, Interval, Once, Trigger, duration, 
 from chapkit.task.bodies import StrictBody
 
 _REMEMBERED = 4096
-AwareMoment = Annotated[datetime, PlainSerializer(to_text, return_type=str, when_used="json")]
+
+
+def _refuse_numbers(value: Any) -> Any:
+    is_text = isinstance(value, str) and value.strip().lstrip("+-").replace(".", "", 1).isdecimal()
+    if is_text or isinstance(value, int | float):
+        raise ValueError("a number says no time zone; write the moment with its offset: 2027-03-01T08:00:00+02:00")
+    return value
+
+
+AwareMoment = Annotated[
+    datetime, BeforeValidator(_refuse_numbers), PlainSerializer(to_text, return_type=str, when_used="json")
+]
 """A moment that must say its zone, unlike elsewhere: a schedule that is an hour off helps nobody."""
 
 

@@ -62,10 +62,8 @@ class TaskOut(EntityOut):
 TaskIn.told = told_only(TaskOut, TaskIn)
 
 
-class TaskExecuteRequest(BaseModel):
+class TaskExecuteRequest(StrictBody):
     """How a task is to be run this time."""
-
-    model_config = ConfigDict(extra="forbid")
 
     parameters: dict[str, Any] | None = Field(default=None, description="These take the place of the task's own ones.")
     job: JobOptions | None = Field(default=None, description="How the job is run, if not as the task has it.")

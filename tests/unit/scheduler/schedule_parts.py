@@ -17,6 +17,7 @@ from chapkit.job.ports import JobHandler, JobOutcome
 from chapkit.job.schemas import JobRecord, JobStatus
 from chapkit.job.service import JobService
 from chapkit.job.targets import JobTarget, JobTargets
+from chapkit.scheduler.backfills import Backfills
 from chapkit.scheduler.feature import ScheduleFeature
 from chapkit.scheduler.firing import Firing
 from chapkit.scheduler.manager import ScheduleManager
@@ -84,6 +85,7 @@ class ScheduleSystem:
         self.worker = services.get(ScheduleWorker)
         self.firing = Firing(services)
         self.on_demand = OnDemand(services)
+        self.backfills = Backfills(services)
         self.jobs = services.get(JobService)
 
     async def create(self, **members: Any) -> ScheduleOut:

@@ -1,5 +1,5 @@
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -124,3 +124,21 @@ async def test_processes_that_start_at_once_make_one_row(database: Database) -> 
 def test_two_schedules_of_the_code_need_two_names() -> None:
     with pytest.raises(ScheduleDuplicateError, match="give each a name"):
         ScheduleFeature(declared=(declared("a"), declared("a"))).check({})
+
+
+async def test_a_tick_that_came_while_the_service_was_changed_is_made_up_for(database: Database) -> None:
+    new = {"handler": "note", "payload": {"new": 1}}
+    once = {"type": "once", "at": NOON + MINUTE}
+    before = (declared("often"), declared("once", trigger=once), declared("shorter"))
+    async with schedule_system(database, Note(), declared=before) as system:
+        clock = system.clock
+    clock.move(90)
+    after = (
+        declared("often", arguments=new),
+        declared("once", trigger=once, arguments=new),
+        declared("shorter", end_at=NOON + 9 * MINUTE),
+    )
+    async with schedule_system(database, Note(), declared=after, clock=clock) as system:
+        await system.pass_time(timedelta(0))
+        for schedule in (await every_schedule(system)).values():
+            assert [run.scheduled_for for run in await system.runs(schedule.id)] == [NOON + MINUTE], schedule.name

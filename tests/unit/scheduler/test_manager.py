@@ -1,7 +1,5 @@
-import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 from pydantic import ValidationError
@@ -10,8 +8,7 @@ from chapkit.core.database import Database
 from chapkit.core.errors import ChapkitError
 from chapkit.core.ids import ULID
 from chapkit.scheduler.manager import ScheduleManager
-from chapkit.scheduler.schemas import BackfillIn, ScheduleIn, ScheduleState, TickOutcome, TickSource
-from chapkit.scheduler.statements import TICKS as _TICKS
+from chapkit.scheduler.schemas import ScheduleIn, ScheduleState, TickSource
 from chapkit.scheduler.trigger_schemas import (
     CronTriggerOut,
     IntervalTriggerOut,
@@ -65,6 +62,10 @@ async def test_what_could_never_run_is_refused(database: Database, members: dict
         {"max_failures": True},
         {"overlap": "perhaps"},
         {"max_failures": 0},
+        {"max_failures": 2**63},
+        {"start_at": 1767225600},
+        {"trigger": {"type": "once", "at": "1900000000"}},
+        {"trigger": {"type": "interval", "every": "1m", "anchor": 1.5}},
         {"job": {"run_after": NOON}},
         {"job": {"concurrency_key": "mine"}, "overlap": "queue"},
         {"name": ""},
@@ -174,110 +175,35 @@ async def test_a_job_that_somebody_asked_for_is_in_the_way_of_a_tick(database: D
         assert [run.outcome for run in await system.runs(schedule.id)] == ["submitted", "skipped"]
 
 
-async def test_a_backfill_makes_up_for_ticks_without_a_job(database: Database) -> None:
-    note = Note()
-    async with schedule_system(database, note) as system:
-        schedule = await system.create(missed="skip", grace=1, overlap="queue")
-        await system.pass_time(MINUTE)
-        await system.pass_time(3 * MINUTE + timedelta(seconds=2))
-        wanted = BackfillIn(start=NOON - 3 * MINUTE, end=NOON + 4 * MINUTE)
-        result = await system.on_demand.backfill(schedule.id, wanted)
-        # An interval begins with its anchor.
-        assert [record.scheduled_for for record in result.created] == moments(0, 2, 3)
-        assert [record.scheduled_for for record in result.skipped] == moments(1)
-        assert (result.failed, result.continue_from) == ([], None)
-        again = await system.on_demand.backfill(schedule.id, wanted)
-        assert again.created == []
-        assert [record.job_id for record in again.skipped[:1]] == [result.created[0].job_id]
-        runs = await system.runs(schedule.id)
-        await system.finished(*(run.job_id for run in runs if run.job_id))
-        assert sorted(note.ticks) == [f"2030-01-01T12:0{minute}:00.000000Z" for minute in (0, 1, 2, 3)]
-        assert [run.source for run in runs] == ["backfill", "trigger", "backfill", "backfill", "trigger"]
-
-
-async def test_a_backfill_with_the_same_key_answers_as_it_did(database: Database) -> None:
+async def test_a_tick_that_is_due_runs_although_the_schedule_was_changed(database: Database) -> None:
+    new = {"arguments": {"handler": "note", "payload": {"new": 1}}}
+    once = {"type": "once", "at": NOON + MINUTE}
     async with schedule_system(database, Note(), runs_jobs=False) as system:
-        schedule = await system.create(overlap="allow", enabled=False)
-        system.clock.move(600)
-        await system.on_demand.backfill(schedule.id, BackfillIn(start=NOON, end=NOON + MINUTE))
-        wanted = BackfillIn(start=NOON, end=NOON + 4 * MINUTE)
-        answers = await asyncio.gather(*(system.on_demand.backfill(schedule.id, wanted, "once") for _ in range(5)))
-        answers.append(await system.on_demand.backfill(schedule.id, wanted, "once"))
-        for answer in answers:
-            assert [record.scheduled_for for record in answer.created] == moments(1, 2, 3)
-            assert [record.scheduled_for for record in answer.skipped] == moments(0)
-            assert answer == answers[0]
-        elsewhere = wanted.model_copy(update={"start": NOON.astimezone(ZoneInfo("Africa/Kigali"))})
-        assert await system.on_demand.backfill(schedule.id, elsewhere, "once") == answers[0]
-        assert (await system.on_demand.backfill(schedule.id, wanted, "another")).created == []
-        assert await system.count_jobs() == 4
+        cases = [(await system.create(), new), (await system.create(), {"end_at": NOON + 9 * MINUTE})]
+        cases += [(await system.create(trigger=once), new)]
+        system.clock.move(90)
+        for schedule, changes in cases:
+            assert (await system.change(schedule.id, **changes)).next_run_at == NOON + MINUTE
+        await system.pass_time(timedelta(0))
+        for schedule, _ in cases:
+            assert [run.scheduled_for for run in await system.runs(schedule.id)] == moments(1)
 
 
-async def test_another_backfill_under_the_same_key_is_refused(database: Database) -> None:
+async def test_a_tick_that_is_due_is_dropped_with_its_trigger_its_window_or_by_a_pause(database: Database) -> None:
     async with schedule_system(database, Note(), runs_jobs=False) as system:
-        schedule = await system.create(overlap="allow", enabled=False)
-        system.clock.move(600)
-        await system.on_demand.backfill(schedule.id, BackfillIn(start=NOON, end=NOON + MINUTE), "schlüssel")
-        for change in ({"end": NOON + 2 * MINUTE}, {"limit": 5}, {"start": NOON - MINUTE}):
-            wanted = BackfillIn.model_validate({"start": NOON, "end": NOON + MINUTE, **change})
-            with pytest.raises(ChapkitError) as raised:
-                await system.on_demand.backfill(schedule.id, wanted, "schlüssel")
-            assert raised.value.code == "idempotency-key-reused"
-        assert await system.count_jobs() == 1
-        other = await system.create(overlap="allow", enabled=False, name="other")
-        system.clock.move(60)
-        wanted = BackfillIn(start=NOON + 10 * MINUTE, end=NOON + 11 * MINUTE)
-        assert len((await system.on_demand.backfill(other.id, wanted, "schlüssel")).created) == 1
-
-
-async def test_a_backfill_goes_on_behind_its_limit(database: Database) -> None:
-    async with schedule_system(database, Note(), runs_jobs=False) as system:
-        schedule = await system.create(overlap="allow", enabled=False)
-        system.clock.move(3600 * 2)
-        first = await system.on_demand.backfill(schedule.id, BackfillIn(start=NOON, end=NOON + 90 * MINUTE, limit=60))
-        assert (len(first.created), first.continue_from) == (60, NOON + 60 * MINUTE)
-        assert first.continue_from is not None
-        second = await system.on_demand.backfill(
-            schedule.id, BackfillIn(start=first.continue_from, end=NOON + 90 * MINUTE)
-        )
-        assert (len(second.created), second.continue_from) == (30, None)
-        assert await system.count_jobs() == 90
-
-
-async def test_a_backfill_keeps_to_the_past(database: Database) -> None:
-    async with schedule_system(database, Note(), runs_jobs=False) as system:
-        schedule = await system.create()
-        for start, end in ((NOON, NOON + MINUTE), (NOON, NOON), (NOON, NOON - MINUTE)):
-            with pytest.raises(ChapkitError) as raised:
-                await system.on_demand.backfill(schedule.id, BackfillIn(start=start, end=end))
-            assert raised.value.code == "backfill-range-invalid"
-
-
-async def test_a_backfill_tells_of_what_cannot_be_submitted(database: Database) -> None:
-    async with schedule_system(database, Note(), runs_jobs=False) as system:
-        schedule = await system.create()
-        await system.write(schedule.id, job={"queue": "nowhere"})
-        system.clock.move(120)
-        result = await system.on_demand.backfill(schedule.id, BackfillIn(start=NOON, end=NOON + MINUTE))
-        (failed,) = result.failed
-        assert (failed.outcome, failed.job_id) == (TickOutcome.FAILED, None)
-        await system.change(schedule.id, job=None)
-        result = await system.on_demand.backfill(schedule.id, BackfillIn(start=NOON, end=NOON + MINUTE))
-        assert len(result.created) == 1
-
-
-async def test_a_backfill_finds_the_job_of_a_tick_that_is_no_longer_kept(database: Database) -> None:
-    async with schedule_system(database, Note(), runs_jobs=False) as system:
-        schedule = await system.create()
-        system.clock.move(120)
-        wanted = BackfillIn(start=NOON, end=NOON + MINUTE)
-        (created,) = (await system.on_demand.backfill(schedule.id, wanted)).created
-        async with system.services.scope.write() as scope:
-            manager = scope.get(ScheduleManager)
-            await manager.session.execute(_TICKS.delete())
-        again = await system.on_demand.backfill(schedule.id, wanted)
-        assert (again.created, again.skipped) == ([], [created])
-        assert await system.count_jobs() == 1
+        for changes in (
+            {"trigger": {"type": "interval", "every": "2m", "anchor": NOON}},
+            {"start_at": NOON + 1.2 * MINUTE},
+        ):
+            schedule = await system.create()
+            system.clock.move(90)
+            assert (await system.change(schedule.id, **changes)).next_run_at == NOON + 2 * MINUTE
+            system.clock.moment = NOON
+        paused = await system.create()
+        system.clock.move(90)
+        assert (await system.change(paused.id, enabled=False, end_at=NOON + 9 * MINUTE)).next_run_at is None
+        assert (await system.change(paused.id, end_at=NOON + 8 * MINUTE)).next_run_at is None
+        assert (await system.change(paused.id, enabled=True)).next_run_at == NOON + 2 * MINUTE
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ Revises: 0003
 import sqlalchemy as sa
 from alembic import op
 
-from chapkit.core.columns import JsonType
+from chapkit.core.columns import JsonText, ULIDType, UtcDateTime
 
 revision = "0004"
 down_revision = "0003"
@@ -16,12 +16,21 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add what tells which requests were granted."""
-    op.add_column("schedules", sa.Column("backfills", JsonType(), nullable=False, server_default="[]"))
-    op.add_column("schedule_ticks", sa.Column("backfill", sa.String(length=32), nullable=True))
+    """Add the table."""
+    op.create_table(
+        "schedule_backfills",
+        sa.Column("schedule_id", ULIDType(length=26), nullable=False),
+        sa.Column("key", sa.String(length=32), nullable=False),
+        sa.Column("fingerprint", sa.String(length=32), nullable=False),
+        sa.Column("trigger", JsonText(), nullable=False),
+        sa.Column("start_at", UtcDateTime(timezone=True), nullable=True),
+        sa.Column("end_at", UtcDateTime(timezone=True), nullable=True),
+        sa.Column("created_at", UtcDateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["schedule_id"], ["schedules.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("schedule_id", "key"),
+    )
 
 
 def downgrade() -> None:
     """Go back."""
-    op.drop_column("schedule_ticks", "backfill")
-    op.drop_column("schedules", "backfills")
+    op.drop_table("schedule_backfills")
