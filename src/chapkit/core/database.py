@@ -21,6 +21,7 @@ from chapkit.core.direct import DirectSession
 from chapkit.core.durability import Durability, check_durability
 from chapkit.core.errors import ConfigurationError, StorageFullError, UnavailableError
 from chapkit.core.faults import reach
+from chapkit.core.lock_waits import limit_waits
 from chapkit.core.migrate import Migration
 from chapkit.core.pool import FairPool
 from chapkit.core.transactions import WRITE_OPTION
@@ -189,6 +190,7 @@ class Database:
         except NoSuchModuleError as error:
             raise _url_error(self.url) from error
         event.listen(engine.sync_engine, "do_connect", _connect)
+        event.listen(engine.sync_engine, "connect", limit_waits)
         return engine
 
 

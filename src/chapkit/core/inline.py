@@ -14,6 +14,7 @@ import aiosqlite
 
 _FIRST_PAUSE = 0.001
 _LONGEST_PAUSE = 0.05
+_BEGIN = "BEGIN IMMEDIATE"
 
 
 class InlineConnection(aiosqlite.Connection):
@@ -49,6 +50,17 @@ class InlineConnection(aiosqlite.Connection):
             raise ValueError("Connection closed")
         await self._execute(self._connection.executemany, sql, parameters)
 
+    async def begin(self, until: float) -> None:
+        """Begin a transaction that writes; wait for another one to end until then, by `time.monotonic`."""
+        if self._connection is None:
+            raise ValueError("Connection closed")
+        try:
+            self._connection.execute(_BEGIN)
+        except sqlite3.OperationalError as error:
+            if not is_held(error):
+                raise
+            await self._execute_patiently(until, self._connection.execute, _BEGIN)
+
     def roll_back(self) -> None:
         """Undo what the present transaction has written."""
         if self._connection is not None:
@@ -71,23 +83,23 @@ class InlineConnection(aiosqlite.Connection):
         try:
             return fn(*args, **kwargs)
         except sqlite3.OperationalError as error:
-            if not _may_wait(error):
+            if not is_held(error):
                 raise
-        return await self._execute_patiently(fn, *args, **kwargs)
+        return await self._execute_patiently(time.monotonic() + self._patience, fn, *args, **kwargs)
 
-    async def _execute_patiently(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        deadline = time.monotonic() + self._patience
+    async def _execute_patiently(self, until: float, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         pause = _FIRST_PAUSE
         while True:
             await asyncio.sleep(pause)
             try:
                 return fn(*args, **kwargs)
             except sqlite3.OperationalError as error:
-                if not _may_wait(error) or time.monotonic() > deadline:
+                if not is_held(error) or time.monotonic() > until:
                     raise
             pause = min(pause * 2, _LONGEST_PAUSE)
 
 
-def _may_wait(error: sqlite3.OperationalError) -> bool:
+def is_held(error: sqlite3.OperationalError) -> bool:
+    """Tell whether somebody else holds what is needed, and may let go of it."""
     # A reader whose snapshot is stale can never become a writer, however long it waits.
     return error.sqlite_errorcode in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_BUSY_RECOVERY, sqlite3.SQLITE_LOCKED)

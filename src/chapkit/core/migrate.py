@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chapkit.core.errors import ConfigurationError
 from chapkit.core.faults import reach
+from chapkit.core.lock_waits import WAIT_FOR_EVER
 from chapkit.core.models import Base
 from chapkit.core.transactions import WRITE_OPTION
 
@@ -50,6 +51,8 @@ class Migration:
 
     def _migrate(self, connection: Connection, bundled: list[Table], wanted: list[Table]) -> None:
         if connection.dialect.name == "postgresql":
+            # Another process may be at it, with much to change.
+            connection.execute(WAIT_FOR_EVER)
             connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LOCK_NUMBER})
         reach("migrate.locked")
         names = _table_names(connection)

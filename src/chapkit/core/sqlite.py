@@ -1,11 +1,12 @@
 """SQLite: write-ahead log, one writer at a time in fair order, statements in the caller."""
 
-import asyncio
 import sqlite3
 import tempfile
+import time
 import weakref
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,9 +26,10 @@ from chapkit.core.pool import FairPool
 from chapkit.core.quick import Rows, offer_quick_reader
 from chapkit.core.sqlite_writer import SqliteWriter
 from chapkit.core.transactions import WRITE_OPTION
+from chapkit.core.write_gate import WriteGate
 
 PATIENCE = 30.0
-"""Seconds to wait for another process's lock."""
+"""Seconds to wait for another process's lock, counted from when a writer comes."""
 _MINIMUM_VERSION = (3, 40)
 _PRAGMAS = (
     "PRAGMA foreign_keys=ON",
@@ -77,7 +79,7 @@ class SqliteDatabase(Database):
             self.path = Path(folder.name) / "memory.db"
         else:
             self.path = Path(parsed.database or "").absolute()
-        self._gate = asyncio.Lock()
+        self._gate = WriteGate(PATIENCE)
         self.bystander: Bystander | None = None
         """Is told of every transaction that writes; see `Bystander`."""
         self._scans: AsyncEngine | None = None
@@ -102,6 +104,11 @@ class SqliteDatabase(Database):
     def durability(self) -> Durability:
         """What a commit survives: `process` or `power`."""
         return self._durability
+
+    @property
+    def held_for(self) -> float | None:
+        """Seconds that the last writer has waited for another process in vain; `None` if it could write."""
+        return self._gate.held_for
 
     async def init(self, tables: Iterable[Table] | None = None) -> None:
         """Bring the schema up to date; several processes may do so at once."""
@@ -141,9 +148,9 @@ class SqliteDatabase(Database):
     async def writing(self, *, durable: bool = True) -> AsyncGenerator[InlineConnection]:
         """Open a transaction for `Direct` statements; it takes a tenth of the time of a session."""
         with translating():
-            async with self._gate:
+            async with self._gate as since:
                 try:
-                    async with self._writer.transaction() as connection:
+                    async with self._writer.transaction(partial(self._gate.begin, since=since)) as connection:
                         self._begun()
                         yield connection
                 finally:
@@ -222,16 +229,24 @@ class SqliteDatabase(Database):
         if not connection.get_execution_options().get(WRITE_OPTION):
             driver._conn.execute("BEGIN")
             return
-        await_only(self._gate.acquire())
-        connection.info[_HOLDS_GATE] = True
         try:
-            await_only(driver._execute(driver._conn.execute, "BEGIN IMMEDIATE"))
+            await_only(self._begin_writing(connection.info, driver))
             self._begun()
         except BaseException as error:
             self._open_gate(connection.info)
             if isinstance(error, sqlite3.Error):
                 _raise_as_sqlalchemy(error)
             raise
+
+    async def _begin_writing(self, info: dict[Any, Any], driver: InlineConnection) -> None:
+        if info.get(_HOLDS_GATE):
+            # The connection was not given back after the transaction before.
+            since = time.monotonic()
+        else:
+            since = await self._gate.acquire()
+        # From here on `_open_gate` has to follow, whatever happens.
+        info[_HOLDS_GATE] = True
+        await self._gate.begin(driver, since)
 
     def _release(self, dbapi_connection: Any, record: Any) -> None:
         self._open_gate(record.info)

@@ -1,7 +1,7 @@
 """Transactions of SQLite that go past SQLAlchemy, for what is written several times for each job."""
 
 import sqlite3
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from sqlalchemy.exc import OperationalError
@@ -18,16 +18,18 @@ class SqliteWriter:
         self._connection: InlineConnection | None = None
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncGenerator[InlineConnection]:
+    async def transaction(
+        self, begin: Callable[[InlineConnection], Awaitable[None]]
+    ) -> AsyncGenerator[InlineConnection]:
         """Begin a transaction that writes, commit it at the end of the block, roll it back if that raises."""
         if self._connection is None:
             self._connection = await self._connect()
         connection = self._connection
         try:
-            await _say(connection, "BEGIN IMMEDIATE")
+            await _say("BEGIN IMMEDIATE", begin(connection))
             yield connection
             reach("scope.before-commit")
-            await _say(connection, "COMMIT")
+            await _say("COMMIT", connection.run("COMMIT", ()))
             reach("scope.after-commit")
         except BaseException:
             self._roll_back(connection)
@@ -49,8 +51,8 @@ class SqliteWriter:
                 self._connection = None
 
 
-async def _say(connection: InlineConnection, word: str) -> None:
+async def _say(word: str, saying: Awaitable[None]) -> None:
     try:
-        await connection.run(word, ())
+        await saying
     except sqlite3.OperationalError as error:
         raise OperationalError(word, None, error, hide_parameters=True) from error

@@ -1,5 +1,6 @@
 """Take the next jobs: in the order of their priority, then of their submission."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,9 +21,13 @@ LEASE = timedelta(seconds=10)
 _SUSPECTS_AT_ONCE = 1
 _LOCK = Direct(
     select(
-        func.pg_advisory_xact_lock(func.hashtextextended(bindparam("p_what", type_=String()), 0, type_=BigInteger()))
+        func.pg_try_advisory_xact_lock(
+            func.hashtextextended(bindparam("p_what", type_=String()), 0, type_=BigInteger())
+        ).label("is_mine")
     )
 )
+_LOCK_TRIES, _LOCK_PAUSE = 10, 0.01
+"""Who counts is done within milliseconds; one that is not may be stopped, and must not hold up everything else."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ class JobClaims:
         self._asked = asked
         self._ledger = JobLedger(session, now)
         self.missed = False
-        """True once a queue had room for a job, and nothing that could be taken."""
+        """True once there was room for a job, and nothing that could be taken, or nobody who could tell."""
 
     async def claim(self, queue: Queue, wanted: Wanted) -> list[Claim]:
         """Take the next jobs of a queue."""
@@ -69,12 +74,15 @@ class JobClaims:
         await self._ledger.add_status_events(taken)
         if taken:
             reach("job.claim.before-commit")
-        return [Claim.from_row(row, wanted.owner) for row in taken]
+        keyed = {row["id"] for row in candidates if row["concurrency_key"]}
+        has_limit = queue.limit is not None
+        return [Claim.from_row(row, wanted.owner, is_limited=has_limit or row["id"] in keyed) for row in taken]
 
     async def _room(self, queue: Queue, number: int) -> int:
         if queue.limit is None or number < 1:
             return number
-        await self._lock(f"queue:{queue.name}")
+        if not await self._lock(f"queue:{queue.name}"):
+            return 0
         row = await statements.COUNT_RUNNING_IN_QUEUE.first(self._session, {"p_queue": queue.name})
         return min(number, queue.limit - (row["number"] if row else 0))
 
@@ -82,8 +90,11 @@ class JobClaims:
         """Return those that can run beside each other and beside those that run already."""
         limits = {row["concurrency_key"]: row["concurrency_limit"] for row in candidates if row["concurrency_key"]}
         running: Counter[str] = Counter()
+        unknown: set[str] = set()
         for key in sorted(limits):
-            await self._lock(f"key:{key}")
+            if not await self._lock(f"key:{key}"):
+                unknown.add(key)
+                continue
             row = await statements.COUNT_RUNNING_WITH_KEY.first(self._session, {"p_key": key})
             running[key] = row["number"] if row else 0
         chosen: list[str] = []
@@ -92,7 +103,7 @@ class JobClaims:
             key = row["concurrency_key"]
             if row["suspicions"] and suspects >= _SUSPECTS_AT_ONCE:
                 continue
-            if key and running[key] >= row["concurrency_limit"]:
+            if key and (key in unknown or running[key] >= row["concurrency_limit"]):
                 continue
             suspects += bool(row["suspicions"])
             running[key] += 1
@@ -108,10 +119,17 @@ class JobClaims:
         }
         return await statements.TAKE.first(self._session, values)
 
-    async def _lock(self, what: str) -> None:
+    async def _lock(self, what: str) -> bool:
         # SQLite has one writer at a time anyway; elsewhere two processes could count at the same moment.
-        if not is_on_sqlite(self._session):
-            await _LOCK.fetch(self._session, {"p_what": f"chapkit:job:{what}"})
+        if is_on_sqlite(self._session):
+            return True
+        for _ in range(_LOCK_TRIES):
+            [row] = await _LOCK.fetch(self._session, {"p_what": f"chapkit:job:{what}"})
+            if row["is_mine"]:
+                return True
+            await asyncio.sleep(_LOCK_PAUSE)
+        self.missed = True
+        return False
 
 
 def claimable(queue: str, wanted: Wanted, now: datetime) -> dict[str, Any]:

@@ -37,9 +37,11 @@ class Claim:
     failures: int = 0
     crashes: int = 0
     is_suspect: bool = False
+    is_limited: bool = False
+    """Whether its end may let another job start, in whatever process, that had to wait for it."""
 
     @classmethod
-    def from_row(cls, row: Row, owner: str) -> "Claim":
+    def from_row(cls, row: Row, owner: str, *, is_limited: bool = False) -> "Claim":
         """Return the claim that taking a job has given."""
         return cls(
             fence=Fence(ULID.trusted(row["id"]), row["attempt"], owner),
@@ -54,6 +56,7 @@ class Claim:
             failures=row["failures"],
             crashes=row["crashes"],
             is_suspect=row["suspicions"] > 0,
+            is_limited=is_limited,
         )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chapkit.core.database import Database
-from chapkit.core.errors import UnavailableError
+from chapkit.core.errors import DatabaseBusyError, UnavailableError
 from chapkit.core.faults import reach
 from chapkit.job.claims import Fence, Report
 from chapkit.job.endings import Ending
@@ -41,6 +41,7 @@ class JobDesk:
         self._runtime = runtime
         self._waiting: list[tuple[Entry, asyncio.Future[None]]] = []
         self._writer: asyncio.Task[None] | None = None
+        self._apart: set[Fence] = set()
 
     async def write(self, entry: Entry) -> None:
         """Return once the entry is committed.
@@ -48,6 +49,9 @@ class JobDesk:
         Raises:
             StaleAttemptError: The job is no longer this attempt's, or was asked to stop; its end was not written.
         """
+        if entry.fence in self._apart:
+            await self._write_apart(entry)
+            return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((entry, future))
         if self._writer is None or self._writer.done():
@@ -77,6 +81,13 @@ class JobDesk:
         # One of them cannot be written; the others must not suffer from it.
         return [await self._write_alone(entry) for entry in entries]
 
+    async def _write_apart(self, entry: Entry) -> None:
+        """Write what had to wait too long; the next ones do not wait with it."""
+        self._apart.discard(entry.fence)
+        [answer] = await self._write([entry])
+        if answer is not None:
+            raise answer
+
     async def _write_alone(self, entry: Entry) -> BaseException | None:
         try:
             return (await self._write([entry]))[0]
@@ -84,6 +95,18 @@ class JobDesk:
             return error
 
     async def _write(self, entries: Sequence[Entry]) -> Sequence[BaseException | None]:
+        try:
+            answers = await self._commit(entries)
+        except DatabaseBusyError:
+            # Perhaps somebody holds the row of one of them, for who knows how long.
+            self._apart |= {entry.fence for entry in entries}
+            raise
+        if any(not entry.ending.is_final for entry in entries):
+            # Whoever has a free slot may make the next attempt.
+            self._runtime.dispatcher.freed()
+        return answers
+
+    async def _commit(self, entries: Sequence[Entry]) -> Sequence[BaseException | None]:
         async with self._runtime.services.get(Database).writing() as session:
             ledger = JobLedger(session, self._runtime.clock.now())
             async with ledger.together():

@@ -27,6 +27,10 @@ class LocalDispatcher:
 
     def submitted(self, job_id: ULID) -> None:
         """Tell that a job waits."""
+        self.freed()
+
+    def freed(self) -> None:
+        """Tell that a job may be taken that could not be before, here or in another process."""
         self.wake()
         self.notices.publish(News(waiting=True))
 

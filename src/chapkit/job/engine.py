@@ -5,11 +5,14 @@ import math
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
+from sqlalchemy import ColumnElement
+
 from chapkit.core.database import Database
 from chapkit.core.errors import ChapkitError, UnavailableError
 from chapkit.core.faults import reach
 from chapkit.core.ids import ULID
 from chapkit.core.logging import get_logger
+from chapkit.core.workers import Backoff
 from chapkit.job import statements
 from chapkit.job.claiming import JobClaims, Queue, Wanted, claimable
 from chapkit.job.claims import Claim, Fence
@@ -23,8 +26,8 @@ from chapkit.job.runtime import JobRuntime
 DEFAULT_SLOTS = 4
 _STOP_PATIENCE = 1.0
 _PAUSE_AFTER_ERROR = 1.0
-_PAUSE_WHEN_LOCKED_OUT = 0.05
-"""Seconds until a job is tried again that could be taken, but was locked by somebody who may leave it as it is."""
+_LOCKED_OUT = Backoff(first=0.05, factor=2.0, longest=1.0)
+"""Until a job is tried again that could be taken, but is locked by somebody who may leave it as it is."""
 _ASK_EVERY = 0.5
 """Seconds between two questions for what is too late, while all slots are in use."""
 
@@ -44,7 +47,7 @@ class JobEngine:
         self._tasks: dict[Fence, asyncio.Task[None]] = {}
         self._closing = False
         self._expects_more = False
-        self._is_locked_out = False
+        self._lock_outs = 0
         self._asked_at = -math.inf
         self.slots = slots
         self.is_working = False
@@ -128,8 +131,9 @@ class JobEngine:
 
     async def _claim(self) -> list[Claim]:
         owner = await self._runtime.presence.enter()
+        is_guess = self._expects_more
         queues = await self._list_promising(owner)
-        self._is_locked_out = False
+        is_locked_out = False
         claims: list[Claim] = []
         served: list[str] = []
         wanted = self.slots - self.running
@@ -141,8 +145,9 @@ class JobEngine:
                     taken = await claiming.claim(queue, self._wanted(owner, claims))
                     served += [queue.name] if taken else []
                     claims += taken
-            self._is_locked_out = claiming.missed and not claims
+            is_locked_out = claiming.missed and not claims and not is_guess
             reach("job.claim.after-commit")
+        self._lock_outs = self._lock_outs + 1 if is_locked_out else 0
         # In turn, so that no queue starves another.
         self._queues.sort(key=lambda queue: queue.name in served)
         # Where there was enough, there is probably more.
@@ -177,12 +182,16 @@ class JobEngine:
         task.add_done_callback(lambda done: self._ended(fence, done))
 
     def _ended(self, fence: Fence, task: asyncio.Task[None]) -> None:
-        del self._runs[fence], self._tasks[fence]
+        run = self._runs.pop(fence)
+        del self._tasks[fence]
         if not task.cancelled() and (error := task.exception()) is not None:
             get_logger("chapkit.job").error("job.recording_failed", job_id=fence.job_id, error=describe(error))
             # Still held by this process, but nobody works on it. What failed at once may fail again.
             asyncio.get_running_loop().call_later(_PAUSE_AFTER_ERROR, self._runtime.dispatcher.look)
-        self._runtime.dispatcher.wake()
+        if run.context.claim.is_limited:
+            self._runtime.dispatcher.freed()
+        else:
+            self._runtime.dispatcher.wake()
 
     def _cancel(self, job_ids: Collection[ULID]) -> None:
         for fence, run in self._runs.items() if job_ids else ():
@@ -196,23 +205,23 @@ class JobEngine:
             asked = await statements.ASKED_TO_STOP.fetch(scope.session, p_owner=owner)
             held = await statements.HELD_BY.fetch(scope.session, p_owner=owner)
         self._cancel({ULID.trusted(row[0]) for row in asked})
-        for run in self._runs.values():
-            if run.context.claim.fence.owner != owner:
-                # This process was taken for dead meanwhile.
+        fences = {Fence(ULID.trusted(job_id), attempt, owner) for job_id, attempt in held}
+        for fence, run in self._runs.items():
+            if fence not in fences:
+                # It has ended just now, or others took this process for dead or stopped and have taken the job over.
                 run.release()
-        known = {fence.job_id for fence in self._runs}
-        forgotten = [job_id for row in held if (job_id := ULID.trusted(row[0])) not in known]
+        forgotten = [fence.job_id for fence in fences - self._runs.keys()]
         if forgotten:
             # Claimed, but the answer of the database was lost on its way.
-            await self._give_back(owner, forgotten)
+            await self._give_back((JOBS.c.owner == owner) & JOBS.c.id.in_(forgotten), skip_locked=True)
 
     async def _patience(self, begun: datetime) -> float:
         """Return the seconds until something is due that nobody will tell of, and was not when the claims began."""
         longest = self._runtime.limits.look_every
         if self._closing:
             return longest
-        if self._is_locked_out:
-            longest = min(longest, _PAUSE_WHEN_LOCKED_OUT)
+        if self._lock_outs:
+            longest = min(longest, _LOCKED_OUT.delay(self._lock_outs - 1))
         is_full = self.running >= self.slots
         pause = self._asked_at + _ASK_EVERY - asyncio.get_running_loop().time()
         if is_full and pause > 0:
@@ -224,35 +233,40 @@ class JobEngine:
             # What has become due meanwhile must not be passed over.
             [(due, expiry)] = await statements.NEXT_MOMENTS.fetch(scope.session, p_now=begun)
         if expiry is not None and _seconds(now, expiry) <= 0:
-            await self._expire()
-            return 0.0
+            if await self._expire():
+                return 0.0
+            # It is locked, and tried again, but not at once.
+            longest, expiry = min(longest, _LOCKED_OUT.longest), None
         moments = (expiry,) if is_full else (due, expiry)
         return max(0.0, min([longest, *(_seconds(now, moment) for moment in moments if moment is not None)]))
 
-    async def _expire(self) -> None:
+    async def _expire(self) -> bool:
         async with self._runtime.services.scope.write() as scope:
             jobs = await JobLedger(scope.session, self._runtime.clock.now()).expire()
             scope.after_commit(lambda: self._runtime.hub.changed_all(jobs))
+        return bool(jobs)
 
     async def _give_back_all(self) -> None:
         owner = self._runtime.presence.id
         if owner is None:
             return
+        whose = JOBS.c.owner == owner
         try:
-            await self._give_back(owner)
+            await self._give_back(whose, skip_locked=True)
+            # Mostly nothing is left, else it is worth a wait that the database limits.
+            await self._give_back(whose)
         except ChapkitError as error:
             # The next process to start finds that this one is dead.
             get_logger("chapkit.job").error("job.give_back_failed", error=describe(error))
 
-    async def _give_back(self, owner: ULID, only: list[ULID] | None = None) -> None:
-        whose = JOBS.c.owner == owner
-        if only is not None:
-            whose = whose & JOBS.c.id.in_(only)
+    async def _give_back(self, whose: ColumnElement[bool], *, skip_locked: bool = False) -> None:
         async with self._runtime.services.scope.write() as scope:
             ledger = JobLedger(scope.session, self._runtime.clock.now())
-            jobs = await ledger.give_back(whose, Outcome.RELEASED)
+            jobs = await ledger.give_back(whose, Outcome.RELEASED, skip_locked=skip_locked)
             reach("job.release.before-commit")
             scope.after_commit(lambda: self._runtime.hub.changed_all(jobs))
+        if jobs:
+            self._runtime.dispatcher.freed()
 
     async def _wait_for_tasks(self, timeout: float) -> None:
         if self._tasks:

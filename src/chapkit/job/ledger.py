@@ -112,14 +112,17 @@ class JobLedger:
             await self._add(statements.INSERT_EVENT, self._event(job_id, row["events"], "log", line))
         return row
 
-    async def give_back(self, whose: ColumnElement[bool], outcome: Outcome) -> list[ULID]:
+    async def give_back(self, whose: ColumnElement[bool], outcome: Outcome, *, skip_locked: bool = False) -> list[ULID]:
         """Let jobs whose process is gone, or about to go, be taken by another one; return those that changed.
 
         What ran while the whole service died is suspect: it may have been the cause.
+
+        Args:
+            skip_locked: Leave out, instead of waiting for them, the rows that somebody holds, for he may be stopped.
         """
         columns = (JOBS.c.id, JOBS.c.attempt, JOBS.c.owner, JOBS.c.status)
         held = await self._orm.execute(
-            select(*columns).where(statements.HELD, whose).order_by(JOBS.c.id).with_for_update()
+            select(*columns).where(statements.HELD, whose).order_by(JOBS.c.id).with_for_update(skip_locked=skip_locked)
         )
         changed: list[ULID] = []
         for job_id, attempt, owner, status in held.all():
@@ -164,8 +167,12 @@ class JobLedger:
         changed = await statements.RESTART.first(self.session, values)
         if changed is not None:
             labels = dict(row.labels if revision is None else revision.labels)
+            # Those of the row as it is now: a revision was made from what it was before it was locked.
+            granted = row.labels.get(RETRY_KEYS, ())
             if wish is not None:
-                labels[RETRY_KEYS] = wish.added_to(labels.get(RETRY_KEYS, ()))
+                granted = wish.added_to(granted)
+            if granted:
+                labels[RETRY_KEYS] = granted
             if labels != row.labels:
                 await self._orm.execute(update(JOBS).where(JOBS.c.id == job_id).values(labels=labels))
             await self.add_status_events([changed], reason="restarted")

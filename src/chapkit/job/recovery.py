@@ -2,17 +2,20 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, delete, select
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from chapkit.core.errors import UnavailableError
+from chapkit.core.errors import ChapkitError
 from chapkit.core.faults import reach
 from chapkit.core.ids import ULID
 from chapkit.core.logging import get_logger
+from chapkit.job import statements
 from chapkit.job.claiming import LEASE
 from chapkit.job.endings import Outcome, describe
 from chapkit.job.ledger import JobLedger
@@ -54,13 +57,18 @@ class JobRecovery:
         self._sights: dict[ULID, _Sight] = {}
 
     async def run(self) -> None:
-        """Recover until cancelled, or until this process has stopped to work on jobs."""
+        """Show that this process lives, and recover, until cancelled, or until it has stopped to work on jobs."""
         await self._runtime.presence.enter()
+        # Apart: who waits in a recovery must not be taken for stopped by others.
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._repeat(self._runtime.presence.beat), name="chapkit:job-presence")
+            await self._repeat(self.recover)
+
+    async def _repeat(self, step: Callable[[], Awaitable[object]]) -> None:
         while self._runtime.presence.id is not None:
             try:
-                await self._runtime.presence.beat()
-                await self.recover()
-            except (UnavailableError, SQLAlchemyError, ConnectionError) as error:
+                await step()
+            except (ChapkitError, SQLAlchemyError, ConnectionError) as error:
                 get_logger("chapkit.job").warning("job.recovery_waits", error=describe(error))
             await asyncio.sleep(INTERVAL)
 
@@ -69,14 +77,16 @@ class JobRecovery:
         recovered: list[ULID] = []
         lost = await self._list_lost()
         for owner, gone in lost.items():
-            recovered += await self._give_back(JOBS.c.owner == owner, gone.outcome, owner)
-            if gone.lock is not None:
+            jobs, is_forgotten = await self._give_back_all(owner, gone.outcome)
+            recovered += jobs
+            if is_forgotten and gone.lock is not None:
                 # Last: as long as its jobs are not given back, the free lock is what tells that it is dead.
                 await self._runtime.presence.locks.remove(gone.lock)
         # Running for an owner that has no row: it left while a claim was on its way.
         ownerless = (JOBS.c.status == JobStatus.RUNNING.value) & JOBS.c.owner.not_in(select(OWNERS.c.id))
         if await self._exists(ownerless):
-            recovered += await self._give_back(ownerless, Outcome.RELEASED)
+            async with self._giving_back(ownerless, Outcome.RELEASED) as (_, jobs):
+                recovered += jobs
         if recovered:
             get_logger("chapkit.job").warning("job.recovered", jobs=recovered)
         if lost or recovered:
@@ -113,17 +123,36 @@ class JobRecovery:
         needed = STOPPED_AFTER / INTERVAL / 2
         return now - sight.noticed_at > STOPPED_AFTER and beats - sight.beats >= needed
 
-    async def _give_back(self, whose: ColumnElement[bool], outcome: Outcome, owner: ULID | None = None) -> list[ULID]:
-        async with self._runtime.services.scope.write() as scope:
-            jobs = await JobLedger(scope.session, self._runtime.clock.now()).give_back(whose, outcome)
+    async def _give_back_all(self, owner: ULID, outcome: Outcome) -> tuple[list[ULID], bool]:
+        """Return the jobs of a process that were given back, and whether that was all of it."""
+        async with self._giving_back(JOBS.c.owner == owner, outcome) as (session, jobs):
             reach("job.recovery.before-owner")
-            if owner is not None:
-                await scope.session.execute(delete(OWNERS).where(OWNERS.c.id == owner))
+            is_forgotten = await _forget(session, owner)
+        return jobs, is_forgotten
+
+    @asynccontextmanager
+    async def _giving_back(
+        self, whose: ColumnElement[bool], outcome: Outcome
+    ) -> AsyncGenerator[tuple[AsyncSession, list[ULID]]]:
+        """Give jobs back; those that somebody holds locked come in one of the next turns."""
+        async with self._runtime.services.scope.write() as scope:
+            ledger = JobLedger(scope.session, self._runtime.clock.now())
+            jobs = await ledger.give_back(whose, outcome, skip_locked=True)
+            yield scope.session, jobs
             reach("job.recovery.before-commit")
             scope.after_commit(lambda: self._runtime.hub.changed_all(jobs))
         reach("job.recovery.after-commit")
-        return jobs
+        if jobs:
+            self._runtime.dispatcher.freed()
 
     async def _exists(self, criteria: ColumnElement[bool]) -> bool:
         async with self._runtime.services.scope.read() as scope:
             return await JobRepository(scope.session).exists(criteria)
+
+
+async def _forget(session: AsyncSession, owner: ULID) -> bool:
+    """Remove a process, unless it has jobs or somebody holds its row locked; tell whether it is gone."""
+    has_jobs = select(JOBS.c.id).where(statements.HELD, JOBS.c.owner == OWNERS.c.id).exists()
+    free = select(OWNERS.c.id).where(OWNERS.c.id == owner, ~has_jobs).with_for_update(skip_locked=True, of=OWNERS)
+    await session.execute(delete(OWNERS).where(OWNERS.c.id.in_(free)))
+    return await session.scalar(select(OWNERS.c.id).where(OWNERS.c.id == owner)) is None

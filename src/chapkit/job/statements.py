@@ -239,9 +239,11 @@ GIVE_BACK = Direct(
 )
 
 _TOO_LATE = JOBS.c.deadline <= _NOW
+_LATE = select(JOBS.c.id).where(_WAITS_AT_ALL, JOBS.c.expires_at <= _NOW)
 EXPIRE = Direct(
     update(JOBS)
-    .where(_WAITS_AT_ALL, JOBS.c.expires_at <= _NOW)
+    # Without those that somebody holds locked, who may be stopped: the others must not wait for him.
+    .where(JOBS.c.id.in_(_LATE.with_for_update(skip_locked=True)))
     .values(
         status=FAILED,
         finished_at=_NOW,
@@ -287,9 +289,6 @@ NEXT_MOMENTS = Prepared(
     )
 )
 """When the next job may start, and when the next one is too late."""
-ASKED_TO_STOP = Prepared(
-    select(JOBS.c.id).where(
-        JOBS.c.owner == _param("owner", JOBS.c.owner), JOBS.c.status == RUNNING, JOBS.c.cancel_requested == true()
-    )
-)
-HELD_BY = Prepared(select(JOBS.c.id).where(JOBS.c.owner == _param("owner", JOBS.c.owner), JOBS.c.status == RUNNING))
+_HELD_BY = (JOBS.c.owner == _param("owner", JOBS.c.owner), JOBS.c.status == RUNNING)
+ASKED_TO_STOP = Prepared(select(JOBS.c.id).where(*_HELD_BY, JOBS.c.cancel_requested == true()))
+HELD_BY = Prepared(select(JOBS.c.id, JOBS.c.attempt).where(*_HELD_BY))

@@ -76,7 +76,14 @@ _PING = Prepared(select(literal_column("1")))
 async def _check(services: Services) -> tuple[str, str | None]:
     async with services.scope.read() as scope:
         await _PING.fetch(scope.session)
-    return "healthy", None
+    database = services.get(Database)
+    held_for = database.held_for if isinstance(database, SqliteDatabase) else None
+    if held_for is None:
+        return "healthy", None
+    return "degraded", (
+        f"The last write found the database held by another process for {held_for:.0f} seconds and gave up; "
+        "a process that is stopped, or a program that has the file open, may be in the middle of a transaction"
+    )
 
 
 async def _durability(services: Services) -> str:

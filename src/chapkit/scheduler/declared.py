@@ -8,6 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chapkit.core.clock import Clock
+from chapkit.core.lock_waits import WAIT_FOR_EVER
 from chapkit.core.logging import get_logger
 from chapkit.core.services import Scope, Services
 from chapkit.job.runtime import JobRuntime
@@ -106,4 +107,5 @@ async def _create(manager: ScheduleManager, item: DeclaredSchedule) -> None:
 async def _alone(session: AsyncSession) -> None:
     """Let other processes that start now wait; on SQLite a writer is alone anyway."""
     if session.get_bind().dialect.name == "postgresql":
+        await session.execute(WAIT_FOR_EVER)
         await session.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LOCK_NUMBER})

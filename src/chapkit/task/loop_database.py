@@ -29,7 +29,6 @@ from chapkit.core.transactions import WRITE_OPTION
 from chapkit.task.write_watch import WriteWatch, writes
 
 _WATCH: Final = "chapkit_watch"
-_HOLDS_GATE: Final = "chapkit_holds_gate"
 _BEGIN: Final = "BEGIN IMMEDIATE"
 
 
@@ -90,10 +89,7 @@ class _LoopSqlite(LoopDatabase, SqliteDatabase):
     async def _become_writer(self, info: dict[Any, Any], driver: _LateConnection, watch: WriteWatch) -> None:
         late, driver.late = driver.late, None
         try:
-            if not info.get(_HOLDS_GATE):
-                await self._gate.acquire()
-                info[_HOLDS_GATE] = True
-            await driver.run(_BEGIN, ())
+            await self._begin_writing(info, driver)
         except BaseException:
             self._open_gate(info)
             # Without it the next statement would be committed on its own.

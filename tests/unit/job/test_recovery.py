@@ -74,7 +74,7 @@ async def test_the_jobs_of_a_dead_process_are_put_back(database: Database, tmp_p
 async def test_a_recovery_that_is_broken_off_leaves_the_dead_process_known_as_dead(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def break_off(ledger: JobLedger, *_arguments: object) -> list[ULID]:
+    async def break_off(ledger: JobLedger, *_arguments: object, **_options: object) -> list[ULID]:
         raise ConnectionError("killed in the middle")
 
     async with job_system(database, Double(), start=False) as system:

@@ -1,4 +1,6 @@
 import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -6,10 +8,11 @@ import pytest
 from chapkit.core.database import Database
 from chapkit.core.errors import ConflictError
 from chapkit.core.ids import ULID
+from chapkit.core.services import Services
 from chapkit.job.errors import JobNotFoundError
 from chapkit.job.granted import KeyedRequest
-from chapkit.job.schemas import JobRecord
-from tests.unit.job.parts import Failing, JobSystem, job_system
+from chapkit.job.schemas import JobRecord, Revision
+from tests.unit.job.parts import Failing, JobSystem, happens, job_system
 
 pytestmark = pytest.mark.anyio
 
@@ -58,6 +61,30 @@ async def test_equal_wishes_at_the_same_time_are_one(database: Database) -> None
         assert {record.id for record in records} == {job.id}
         await system.finished(job.id)
         assert await system.outcomes(job.id) == ["failed", "failed"]
+
+
+async def test_what_was_granted_while_a_new_payload_was_checked_is_remembered(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checking, go = asyncio.Event(), asyncio.Event()
+
+    async def revise(handler: Failing, services: Services, stored: Revision, given: Mapping[str, Any]) -> Revision:
+        checking.set()
+        await go.wait()
+        return replace(stored, payload=given, labels={**stored.labels, "revised": True})
+
+    monkeypatch.setattr(Failing, "revise", revise)
+    async with job_system(database, Failing([ValueError(), ValueError()])) as system:
+        job = await _failed(system)
+        first = asyncio.create_task(system.jobs.retry(job.id, {"value": 2}, key="a"))
+        await happens(checking)
+        await system.jobs.retry(job.id, key="b")
+        assert (await system.finished(job.id)).attempt == 2
+        go.set()
+        await first
+        done = await system.completed(job.id)
+        for payload, key in (({"value": 2}, "a"), (None, "b")):
+            assert await system.jobs.retry(job.id, payload, key=key) == done
 
 
 def test_the_oldest_of_very_many_keys_is_forgotten() -> None:

@@ -1,12 +1,15 @@
 import asyncio
+import sqlite3
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from chapkit.core.errors import UnavailableError
+from chapkit.core.database import Database
+from chapkit.core.errors import DatabaseBusyError, UnavailableError
 from chapkit.core.services import Services
 from chapkit.ops.health import HealthFeature
 from chapkit.ops.health_schemas import HealthState
@@ -100,6 +103,30 @@ async def test_a_database_that_is_gone_is_unhealthy(tmp_path: Any) -> None:
     app = application(HealthFeature(), url=f"sqlite:///{tmp_path / 'deep' / 'a.db'}")
     async with serving(app) as client:
         assert (await client.get("/health")).status_code == 200
+
+
+async def test_a_database_that_another_process_holds_is_degraded_until_it_can_be_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chapkit.core.sqlite.PATIENCE", 0.01)
+    app = application(HealthFeature(), url=f"sqlite:///{tmp_path / 'a.db'}")
+    async with serving(app) as client:
+        with closing(sqlite3.connect(tmp_path / "a.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(DatabaseBusyError):
+                await _write(app.state.services)
+            other.execute("ROLLBACK")
+        answer = await client.get("/health")
+        check = answer.json()["checks"]["database"]
+        assert (answer.status_code, check["state"]) == (200, "degraded")
+        assert "The last write found the database held by another process for 0 seconds" in check["message"]
+        await _write(app.state.services)
+        assert (await client.get("/health")).json()["checks"]["database"] == {"state": "healthy"}
+
+
+async def _write(services: Services) -> None:
+    async with services.get(Database).writing():
+        pass
 
 
 async def test_features_bring_checks_of_their_own() -> None:

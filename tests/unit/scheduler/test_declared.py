@@ -3,14 +3,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
+from chapkit.core import lock_waits
 from chapkit.core.database import Database
 from chapkit.core.errors import ChapkitError, UnprocessableError
-from chapkit.scheduler.declared import DeclaredSchedule, Reconciliation
+from chapkit.scheduler.declared import _LOCK_NUMBER, DeclaredSchedule, Reconciliation
 from chapkit.scheduler.feature import ScheduleFeature
 from chapkit.scheduler.manager import ScheduleManager
 from chapkit.scheduler.refusals import ScheduleDuplicateError
 from chapkit.scheduler.schemas import ScheduleIn, ScheduleOut, ScheduleState
+from tests.things import open_database
 from tests.unit.scheduler.schedule_parts import MINUTE, NOON, Note, ScheduleSystem, every_minute, schedule_system
 
 pytestmark = pytest.mark.anyio
@@ -119,6 +122,24 @@ async def test_processes_that_start_at_once_make_one_row(database: Database) -> 
         wanted = (declared("a"), declared("b"))
         await asyncio.gather(*(Reconciliation(system.services, wanted).run() for _ in range(4)))
         assert sorted(await every_schedule(system)) == ["a", "b"]
+
+
+async def test_who_starts_waits_for_the_changes_of_another_process_as_long_as_they_take(
+    database: Database, table_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if database.dialect == "sqlite":
+        pytest.skip("SQLite has one writer at a time")
+    monkeypatch.setattr(lock_waits, "LOCK_TIMEOUT", "20ms")
+    own = open_database(table_url)
+    async with schedule_system(own, Note()) as system, database.engine.connect() as other:
+        await other.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LOCK_NUMBER})
+        starting = asyncio.create_task(Reconciliation(system.services, (declared("a"),)).run())
+        done, _ = await asyncio.wait({starting}, timeout=0.2)
+        assert not done
+        await other.rollback()
+        await starting
+        assert list(await every_schedule(system)) == ["a"]
+    await own.dispose()
 
 
 def test_two_schedules_of_the_code_need_two_names() -> None:

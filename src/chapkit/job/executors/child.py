@@ -23,7 +23,8 @@ from chapkit.job.executors.raised import Raised
 from chapkit.job.executors.user_code import is_coroutine_function
 from chapkit.job.logs import keeping_logs, listening_to_logging
 
-READY, TAKEN, PROGRESS, LOG, RETURNED, RAISED = "ready", "taken", "progress", "log", "returned", "raised"
+READY, TAKEN, BEGUN, PROGRESS, LOG = "ready", "taken", "begun", "progress", "log"
+RETURNED, RAISED = "returned", "raised"
 
 
 class Request(NamedTuple):
@@ -103,7 +104,9 @@ class CallServer:
         except UnreadableError as error:
             self._send(RAISED, Raised.of(error.__cause__ or error), Meter().read())
             return
+        # Whatever was imported for the call is none of its own doing.
         meter = Meter()
+        self._send(BEGUN, meter.begun)
         try:
             value = self._perform(request)
         except BaseException as error:

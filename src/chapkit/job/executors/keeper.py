@@ -21,7 +21,8 @@ from chapkit.job.current import RunningJob
 from chapkit.job.executors import child as protocol
 from chapkit.job.executors.channel import Channel, ChannelClosedError, UnreadableError, UnsendableError
 from chapkit.job.executors.groups import ProcessGroup
-from chapkit.job.executors.limits import ProcessLimits, Used, usage_of
+from chapkit.job.executors.limits import ProcessLimits, Used, time_of
+from chapkit.job.executors.peak import peak_of
 from chapkit.job.executors.process_errors import ArgumentsNotPicklableError, ResultNotReadableError, died
 from chapkit.job.executors.raised import Raised
 
@@ -128,7 +129,7 @@ class Child:
         try:
             self._answer_calls(self._start())
         except ChannelClosedError:
-            pass
+            self._measure()
         except Exception as error:
             problem = error
         try:
@@ -182,7 +183,7 @@ class Child:
 
     def _perform(self, channel: Channel, call: Call) -> None:
         job = None if call.job is None else (str(call.job.job_id), call.job.attempt)
-        self._before = self._used()
+        self._before = None
         try:
             channel.send(protocol.Request(call.function, call.args, call.kwargs, job))
         except UnsendableError as error:
@@ -199,6 +200,9 @@ class Child:
     def _hear(self, call: Call, kind: str, *values: Any) -> None:
         if kind == protocol.TAKEN:
             call.is_taken = True
+        elif kind == protocol.BEGUN:
+            (self._before,) = values
+            self._measure()
         elif kind == protocol.RETURNED:
             value, call.usage = values
             call.outcome.set_result(value)
@@ -215,14 +219,17 @@ class Child:
             self.is_usable = False
         call.outcome.set_exception(error)
 
-    def _used(self) -> Used | None:
-        process = self._process
-        return None if process is None or process.pid is None else usage_of(process.pid)
-
     def _measure(self) -> None:
         # Where the child ends without a word, this is the last that was seen of it.
-        if self._call is not None and self._before is not None and (now := self._used()) is not None:
-            self._call.usage = Used(now.cpu_seconds - self._before.cpu_seconds, now.peak_memory)
+        call, before, process = self._call, self._before, self._process
+        if call is None or before is None or process is None or process.pid is None:
+            return
+        spent = time_of(process.pid)
+        if spent is not None:
+            # Of one that has ended already, the time is still told, the memory no longer.
+            peak = peak_of(process.pid) or (call.usage or before).peak_memory
+            # The system counts in ticks, the child itself more finely.
+            call.usage = Used(max(0.0, spent - before.cpu_seconds), peak)
 
     def _end(self, patience: float) -> int | None:
         """Return the exit code when the child and all of its group are gone."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from chapkit.core.errors import ConfigurationError
-from chapkit.job.executors.peak import forget_peak, peak_of, peak_of_process
+from chapkit.job.executors.peak import forget_peak, peak_of_process
 
 _IS_LINUX = sys.platform == "linux"
 
@@ -67,20 +67,26 @@ class Meter:
         forget_peak()
         self._cpu_seconds = _spent(with_children=True)
 
+    @property
+    def begun(self) -> Used:
+        """What this process had used in its life when the meter was made, and the memory that it holds."""
+        return Used(self._cpu_seconds, peak_of_process())
+
     def read(self) -> Used:
         """Return what was used since the meter was made."""
         return Used(_spent(with_children=True) - self._cpu_seconds, peak_of_process())
 
 
-def usage_of(pid: int) -> Used | None:
-    """Return what another process has used in its life, where the system tells (Linux)."""
+def time_of(pid: int) -> float | None:
+    """Return the processor time of another process, with that of what it waited for, where the system tells (Linux).
+
+    It is told of a process that has ended, too, until somebody has waited for it.
+    """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
     except OSError:
         return None
-    peak = peak_of(pid)
-    ticks = sum(int(field) for field in fields[11:15])
-    return None if peak is None else Used(ticks / os.sysconf("SC_CLK_TCK"), peak)
+    return sum(int(field) for field in fields[11:15]) / os.sysconf("SC_CLK_TCK")
 
 
 def _spent(*, with_children: bool = False) -> float:

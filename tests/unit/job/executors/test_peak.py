@@ -51,3 +51,15 @@ def test_a_watch_knows_the_highest_that_it_was_told() -> None:
     for held in (9, 7):
         watch.note(held)
     assert watch.peak == 9
+
+
+@pytest.mark.parametrize("forgets", [True, False])
+def test_one_reading_is_enough_to_begin_with_and_one_to_end_with(
+    monkeypatch: pytest.MonkeyPatch, forgets: bool
+) -> None:
+    readings = iter([100, 150])
+    monkeypatch.setattr(peak, "forget_peak", lambda: forgets)
+    monkeypatch.setattr(peak, "peak_of_process", lambda: next(readings))
+    memory = PeakMemory()
+    assert memory.end(memory.begin()) == 150
+    assert next(readings, None) is None

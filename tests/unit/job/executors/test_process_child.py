@@ -55,8 +55,8 @@ def reports() -> Generator[Reports]:
 
 
 def test_a_call_is_acknowledged_before_its_objects_are_made(reports: Reports) -> None:
-    taken, answer = reports.ask(work.add, 1, right=2)
-    assert (taken, answer[:2]) == ((child.TAKEN,), (child.RETURNED, 3))
+    taken, begun, answer = reports.ask(work.add, 1, right=2)
+    assert (taken, begun[0], answer[:2]) == ((child.TAKEN,), child.BEGUN, (child.RETURNED, 3))
     taken, answer = reports.ask(work.same, work.Trap())
     assert (taken, answer[0], answer[1].message) == ((child.TAKEN,), child.RAISED, "sprung")
 
@@ -69,7 +69,7 @@ def test_a_coroutine_is_awaited(reports: Reports, function: Any) -> None:
 def test_a_function_speaks_with_its_job(reports: Reports) -> None:
     identity = (str(ULID()), 4)
     messages = reports.ask(work.tell_job, job=identity)
-    assert messages[1:3] == [
+    assert messages[2:4] == [
         (child.PROGRESS, 0.25, "fold 1 of 4"),
         (child.LOG, "warned", "warning", {"rows": 3, "of": "a"}),
     ]
@@ -155,7 +155,7 @@ def test_a_child_joins_its_group_and_answers(monkeypatch: pytest.MonkeyPatch, lo
     with _as_child(monkeypatch) as (ours, theirs, told, done):
         channel = Channel(ours)
         channel.send(Request(work.add, (1, 2), {}, None))
-        ours_end = threading.Thread(target=_receive, args=(channel, 3))
+        ours_end = threading.Thread(target=_receive, args=(channel, 4))
         ours_end.start()
         run_child(theirs, told, Setup(os.getppid(), 7, ProcessLimits(), logs_alike))
         ours_end.join(10)

@@ -1,4 +1,4 @@
-import os
+import importlib
 import resource
 import signal
 import sys
@@ -10,7 +10,7 @@ from chapkit.core.errors import ConfigurationError
 from chapkit.job.claims import Usage
 from chapkit.job.errors import ProcessDiedError
 from chapkit.job.executors import limits, peak
-from chapkit.job.executors.limits import Meter, ProcessLimits, usage_of
+from chapkit.job.executors.limits import Meter, ProcessLimits, time_of
 from chapkit.job.executors.process import ProcessExecutor
 from chapkit.job.executors.process_errors import died
 from tests.unit.job.executors import work
@@ -18,6 +18,21 @@ from tests.unit.job.executors import work
 pytestmark = pytest.mark.anyio
 
 GIGABYTE = 1024**3
+SLOW_TO_IMPORT = """
+import os, time
+
+def burn(seconds):
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
+
+def work(seconds, dies=False):
+    burn(seconds)
+    if dies:
+        os._exit(7)
+
+burn(0.7)
+"""
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits and tells so much")
 
 
@@ -83,6 +98,46 @@ async def test_what_a_child_had_used_before_it_died_is_known() -> None:
     assert 0 < usage.cpu_seconds < 10
 
 
+@on_linux
+@pytest.mark.parametrize("is_warm", [False, True])
+async def test_a_call_whose_child_dies_at_once_is_charged_with_what_it_did_alone(
+    is_warm: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "slow_to_import.py").write_text(SLOW_TO_IMPORT)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    function = importlib.import_module("slow_to_import").work
+    executor, usages = ProcessExecutor(1), list[Usage]()
+    try:
+        if is_warm:
+            await executor.run(function, 0)
+        for seconds in (0, 0.3):
+            with pytest.raises(ProcessDiedError):
+                await executor.call(function, (seconds,), {"dies": True}, on_usage=usages.append)
+    finally:
+        await executor.close()
+        monkeypatch.delitem(sys.modules, "slow_to_import")
+    idle, busy = usages
+    assert idle.cpu_seconds is not None
+    assert busy.cpu_seconds is not None
+    assert 0 <= idle.cpu_seconds < 0.2 < busy.cpu_seconds < 0.6
+    assert (idle.peak_memory or 0) > 1_000_000
+    assert (busy.peak_memory or 0) > 1_000_000
+
+
+async def test_where_nobody_tells_of_other_processes_it_is_unknown_what_a_dead_child_has_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("chapkit.job.executors.keeper.time_of", lambda pid: None)
+    executor, usages = ProcessExecutor(1), list[Usage]()
+    try:
+        await executor.call(work.add, (1, 2), {}, on_usage=usages.append)
+        with pytest.raises(ProcessDiedError):
+            await executor.call(work.kill_self, (), {}, on_usage=usages.append)
+    finally:
+        await executor.close()
+    assert len(usages) == 1
+
+
 @pytest.mark.parametrize("numbers", [{"memory": 0}, {"cpu_seconds": -1}])
 def test_limits_that_leave_nothing_are_refused(numbers: dict[str, int]) -> None:
     with pytest.raises(ConfigurationError) as caught:
@@ -110,15 +165,13 @@ def test_where_the_system_tells_less_what_it_tells_is_used(monkeypatch: pytest.M
         assert bytearray(1000)
     monkeypatch.setattr(limits, "_IS_LINUX", True)
     monkeypatch.setattr(peak, "_IS_LINUX", True)
-    for module in (limits, peak):
-        monkeypatch.setattr(module, "peak_of", lambda pid: None)
-    monkeypatch.setattr(peak, "_FORGET", "nonsense")
+    monkeypatch.setattr(peak, "peak_of", lambda pid: None)
+    monkeypatch.setattr(peak, "_FORGET", b"nonsense")
     assert Meter().read().peak_memory >= resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    assert usage_of(os.getpid()) is None
 
 
 def test_a_process_that_is_gone_has_used_nothing_that_is_known() -> None:
-    assert usage_of(2**22 + 1) is None
+    assert time_of(2**22 + 1) is None
     assert peak.peak_of(2**22 + 1) is None
 
 
