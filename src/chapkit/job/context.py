@@ -1,7 +1,6 @@
 """What a handler knows of its job, and what it may do."""
 
 import threading
-from collections import deque
 from collections.abc import Callable, Coroutine
 from functools import cached_property
 from typing import Any
@@ -15,6 +14,7 @@ from chapkit.job.errors import JobCanceledError
 from chapkit.job.executors.metering import MeteredCoroutine, metered
 from chapkit.job.executors.user_code import UserCode, is_coroutine_function
 from chapkit.job.log_budget import LogBudget
+from chapkit.job.reports import WaitingReports
 
 _MAX_MESSAGE = 1000
 _PROCESS = "process"
@@ -30,10 +30,7 @@ class JobContext:
         self.services = services
         self.user_code = user_code
         self._on_report = on_report
-        self._lock = threading.Lock()
-        # As many as the budget admits: these, and one that says how many it has left out.
-        self._lines: deque[Report] = deque()
-        self._progress: Report | None = None
+        self._reports = WaitingReports()
         self._canceled = threading.Event()
         self._budget = LogBudget()
         self.executor: str | None = None
@@ -109,10 +106,7 @@ class JobContext:
     def progress(self, fraction: float, message: str | None = None) -> None:
         """Tell how much is done, from 0 to 1, and with what."""
         told = {} if message is None else {"message": storable(message)[:_MAX_MESSAGE]}
-        newest = Report("progress", {"progress": min(1.0, max(0.0, float(fraction))), **told})
-        with self._lock:
-            self._progress = newest
-        self._on_report()
+        self._report(Report("progress", {"progress": min(1.0, max(0.0, float(fraction))), **told}))
 
     def report_progress(self, fraction: float) -> None:
         """Tell how much is done, from 0 to 1."""
@@ -122,9 +116,7 @@ class JobContext:
         """Add a line to the events of the job; values that are no numbers are kept as text."""
         line = self._budget.admit(message, level, values)
         if line is not None:
-            with self._lock:
-                self._lines.append(line)
-            self._on_report()
+            self._report(line)
 
     def request_cancel(self) -> None:
         """Let `cancel_requested` be true from now on."""
@@ -133,28 +125,22 @@ class JobContext:
     @property
     def has_reports(self) -> bool:
         """Tell whether something was told since the last `take_reports`."""
-        return bool(self._lines) or self._progress is not None
+        return bool(self._reports)
 
     def put_back(self, reports: list[Report]) -> None:
         """Keep reports that could not be written for the next time; of progress, what was told since is newer."""
-        lines = [item for item in reports if item.kind == "log"]
-        told = [item for item in reports if item.kind == "progress"]
-        with self._lock:
-            self._lines.extendleft(reversed(lines))
-            if told and self._progress is None:
-                self._progress = told[-1]
+        self._reports.put_back(reports)
 
     def close_log(self) -> None:
         """Say how many lines were left out; the attempt is over."""
         left_out = self._budget.leftover()
         if left_out is not None:
-            with self._lock:
-                self._lines.append(left_out)
+            self._reports.add(left_out)
 
     def take_reports(self) -> list[Report]:
         """Return what was told since the last call: the lines, then the newest progress."""
-        lines: deque[Report] = deque()
-        with self._lock:
-            lines, self._lines = self._lines, lines
-            progress, self._progress = self._progress, None
-        return [*lines] if progress is None else [*lines, progress]
+        return self._reports.take()
+
+    def _report(self, report: Report) -> None:
+        self._reports.add(report)
+        self._on_report()

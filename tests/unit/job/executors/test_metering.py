@@ -1,5 +1,4 @@
 import asyncio
-import resource
 import signal
 import subprocess
 import sys
@@ -9,6 +8,7 @@ import pytest
 
 from chapkit.job.claims import Usage
 from chapkit.job.executors.metering import MeteredCoroutine, ProgramWait
+from chapkit.job.executors.peak import PEAK_MEMORY
 from tests.unit.job.executors.watching import comes_true
 from tests.unit.job.parts import compute
 
@@ -115,7 +115,7 @@ async def test_a_program_that_somebody_else_has_waited_for_is_over() -> None:
 
 
 async def test_the_peak_of_a_program_is_known_if_it_is_above_that_of_the_service() -> None:
-    more = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 + 50_000_000
+    more = PEAK_MEMORY.highest + 50_000_000
     process = subprocess.Popen([sys.executable, "-c", f"held = b'x' * {more}; import os; os.kill(os.getpid(), 9)"])
     waiting = ProgramWait(process.pid)
     await comes_true(waiting.is_over)
