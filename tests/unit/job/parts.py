@@ -27,6 +27,7 @@ from chapkit.job.runtime import JobLimits, JobRuntime
 from chapkit.job.schemas import JobRecord, JobSpec, JobStatus
 from chapkit.job.service import JobService
 from chapkit.web.feature import Feature
+from tests.things import open_database
 
 PATIENCE = 30.0
 """Seconds that a slow machine may take."""
@@ -238,6 +239,17 @@ async def job_system(
             yield JobSystem(services)
         finally:
             await supervisor.stop()
+
+
+@asynccontextmanager
+async def another_job_system(url: str, *handlers: JobHandler, **settings: Any) -> AsyncGenerator[JobSystem]:
+    """Run a job system on a database as another process would: with connections and a mailbox of its own."""
+    database = open_database(url)
+    try:
+        async with job_system(database, *handlers, **settings) as system:
+            yield system
+    finally:
+        await database.dispose()
 
 
 async def claim_jobs(system: JobSystem, owner: str = "A" * 26, number: int = 1, **wanted: Any) -> list[Claim]:

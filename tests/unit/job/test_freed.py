@@ -16,12 +16,12 @@ from chapkit.job.policies import Retry
 from chapkit.job.ports import JobHandler, JobOutcome
 from chapkit.job.recovery import JobRecovery
 from chapkit.job.schemas import JobStatus
-from tests.things import open_database
 from tests.unit.job.parts import (
     Double,
     Held,
     JobSystem,
     Scripted,
+    another_job_system,
     claim_jobs,
     eventually,
     happens,
@@ -32,20 +32,9 @@ pytestmark = pytest.mark.anyio
 
 
 @asynccontextmanager
-async def _another(url: str, *handlers: JobHandler, **settings: Any) -> AsyncGenerator[JobSystem]:
-    """Run a job system on a database as another process would: with connections and a mailbox of its own."""
-    database = open_database(url)
-    try:
-        async with job_system(database, *handlers, **settings) as system:
-            yield system
-    finally:
-        await database.dispose()
-
-
-@asynccontextmanager
 async def _idle(url: str, *handlers: JobHandler, **settings: Any) -> AsyncGenerator[JobSystem]:
     """Run a worker that has done what there was to be done, and waits for news."""
-    async with _another(url, Double(), *handlers, **settings) as system:
+    async with another_job_system(url, Double(), *handlers, **settings) as system:
         await system.completed((await system.submit("test.double", {"value": 1})).id)
         await eventually(lambda: system.engine.running == 0)
         yield system
@@ -55,7 +44,7 @@ async def test_a_job_that_a_stopping_process_gives_back_is_taken_at_once(databas
     there, here = Held(), Held()
     here.go.set()
     async with AsyncExitStack() as service:
-        busy = await service.enter_async_context(_another(table_url, there))
+        busy = await service.enter_async_context(another_job_system(table_url, there))
         job = await busy.submit("test.held")
         await happens(there.begun)
         async with _idle(table_url, here) as idle:
@@ -69,7 +58,7 @@ async def test_a_job_that_another_process_recovers_is_taken_at_once(
     monkeypatch.setattr(recovery, "INTERVAL", 1000.0)
     held = Held()
     held.go.set()
-    async with _another(table_url, Held(), start=False) as other, _idle(table_url, held) as idle:
+    async with another_job_system(table_url, Held(), start=False) as other, _idle(table_url, held) as idle:
         idle.engine.configure(0)
         job = await other.submit("test.held")
         await claim_jobs(other, ULID())
@@ -87,7 +76,7 @@ async def test_the_end_of_a_job_lets_the_next_one_of_its_kind_start_elsewhere(
     there, here = Held(), Held()
     here.go.set()
     settings: dict[str, Any] = {"queues": {"narrow": 1}}
-    async with _another(table_url, there, **settings) as busy:
+    async with another_job_system(table_url, there, **settings) as busy:
         first = await busy.submit("test.held", **options)
         await happens(there.begun)
         # It takes nothing more itself.
@@ -113,7 +102,7 @@ async def test_the_next_attempt_is_made_by_whoever_has_time(database: Database, 
     async def succeed(context: JobContext) -> JobOutcome:
         return JobOutcome()
 
-    async with _another(table_url, Scripted(fail)) as busy:
+    async with another_job_system(table_url, Scripted(fail)) as busy:
         job = await busy.submit("test.scripted", retry=Retry(attempts=2, initial=0.0, jitter=False))
         await happens(begun)
         busy.engine.stop()

@@ -23,13 +23,13 @@ from chapkit.job.ports import JobHandler
 from chapkit.job.recovery import JobRecovery
 from chapkit.job.rows import ATTEMPTS, JOBS, OWNERS
 from chapkit.job.schemas import JobStatus
-from tests.things import open_database
 from tests.unit.job.parts import (
     PATIENCE,
     Double,
     Held,
     JobSystem,
     SteppedClock,
+    another_job_system,
     claim_jobs,
     eventually,
     happens,
@@ -58,12 +58,8 @@ async def _impatient(
 ) -> AsyncGenerator[JobSystem]:
     """Run a job system over connections that wait for locks for a moment only."""
     monkeypatch.setattr(lock_waits, "LOCK_TIMEOUT", "20ms")
-    database = open_database(url)
-    try:
-        async with job_system(database, *handlers, **settings) as system:
-            yield system
-    finally:
-        await database.dispose()
+    async with another_job_system(url, *handlers, **settings) as system:
+        yield system
 
 
 async def _dead_owner(system: JobSystem) -> ULID:

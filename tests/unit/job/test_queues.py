@@ -22,7 +22,6 @@ from chapkit.job.repository import JobRepository
 from chapkit.job.rows import JOBS, OWNERS
 from chapkit.job.runtime import JobLimits
 from chapkit.job.schemas import JobEventRecord, JobStatus
-from tests.things import open_database
 from tests.unit.job.parts import (
     PATIENCE,
     Crowd,
@@ -32,6 +31,7 @@ from tests.unit.job.parts import (
     Scripted,
     SteppedClock,
     Threaded,
+    another_job_system,
     claim_jobs,
     compute,
     eventually,
@@ -43,20 +43,9 @@ pytestmark = pytest.mark.anyio
 
 
 @asynccontextmanager
-async def _another(url: str, *handlers: JobHandler, **settings: Any) -> AsyncGenerator[JobSystem]:
-    """Run a job system on a database as another process would: with connections and a mailbox of its own."""
-    database = open_database(url)
-    try:
-        async with job_system(database, *handlers, **settings) as system:
-            yield system
-    finally:
-        await database.dispose()
-
-
-@asynccontextmanager
 async def _two_systems(url: str, *handlers: JobHandler, **settings: Any) -> AsyncGenerator[list[JobSystem]]:
     async with AsyncExitStack() as stack:
-        yield [await stack.enter_async_context(_another(url, *handlers, **settings)) for _ in range(2)]
+        yield [await stack.enter_async_context(another_job_system(url, *handlers, **settings)) for _ in range(2)]
 
 
 async def _all_completed(system: JobSystem, jobs: Sequence[ULID]) -> None:
@@ -116,7 +105,7 @@ async def test_one_claim_keeps_to_the_limit_of_a_key(database: Database) -> None
         assert await claim_jobs(system, "B" * 26, 10) == []
 
 
-async def test_no_queue_starves_another(database: Database) -> None:
+async def test_no_queue_starvesanother_job_system(database: Database) -> None:
     order: list[str] = []
 
     async def body(context: JobContext) -> JobOutcome:
@@ -228,8 +217,8 @@ async def test_a_job_whose_time_comes_while_the_engine_looks_is_not_missed(datab
 
 async def test_a_job_of_another_process_starts_at_once(database: Database, table_url: str) -> None:
     async with (
-        _another(table_url, Double()) as worker,
-        _another(table_url, Double(), max_concurrency=0) as other,
+        another_job_system(table_url, Double()) as worker,
+        another_job_system(table_url, Double(), max_concurrency=0) as other,
     ):
         await eventually(lambda: worker.engine.is_working)
         job = await other.submit("test.double", {"value": 3})
@@ -241,7 +230,10 @@ async def test_a_job_of_another_process_starts_at_once(database: Database, table
 
 async def test_a_job_of_another_process_is_canceled_at_once(database: Database, table_url: str) -> None:
     held = Held()
-    async with _another(table_url, held) as worker, _another(table_url, Held(), max_concurrency=0) as other:
+    async with (
+        another_job_system(table_url, held) as worker,
+        another_job_system(table_url, Held(), max_concurrency=0) as other,
+    ):
         job = await other.submit("test.held")
         await happens(held.begun)
         assert (await other.jobs.cancel(job.id)).status is JobStatus.RUNNING
@@ -278,7 +270,10 @@ async def test_events_are_waited_for_in_every_process_without_a_gap(database: Da
         context.log("nearly done")
         return JobOutcome()
 
-    async with _another(table_url, Scripted(body)) as worker, _another(table_url, Double(), max_concurrency=0) as other:
+    async with (
+        another_job_system(table_url, Scripted(body)) as worker,
+        another_job_system(table_url, Double(), max_concurrency=0) as other,
+    ):
         job = await worker.submit("test.scripted")
         following = [asyncio.create_task(_follow(system, job.id)) for system in (worker, other)]
         with worker.runtime.hub.watching(job.id) as watcher:
