@@ -95,7 +95,8 @@ class Backfills:
             if request is not None:
                 job_ids = [row["job_id"] for row in rows.values() if row["job_id"] is not None]
                 new |= await repository.list_marked(job_ids, _LABEL, request.digest)
-            await repository.count_ticks(schedule, len(open_ticks))
+            if open_ticks:
+                await repository.count_ticks(schedule, len(open_ticks))
         _sort_in(result, rows, new)
 
     async def _prepare(
