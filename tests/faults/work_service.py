@@ -29,6 +29,8 @@ from tests.unit.job.parts import HandlersFeature
 
 PATIENCE = 60.0
 PAYLOAD = "x" * 3000
+_NOT_YET = ("pending", "running", 503)
+"""Of a job, or of the service that cannot tell at the moment."""
 
 
 class Work(JobHandler):
@@ -99,7 +101,8 @@ class Caller:
         """Wait until each accepted job is completed, and see that each has one result and no other job has any."""
         async with asyncio.timeout(PATIENCE):
             for job in self.accepted:
-                while (await self.client.get(f"/api/v1/jobs/{ULID(job)}")).json().get("status") != "completed":
+                while (found := (await self.client.get(f"/api/v1/jobs/{ULID(job)}")).json())["status"] != "completed":
+                    assert found["status"] in _NOT_YET, found
                     await asyncio.sleep(0.05)
         results = Counter((await self.client.get("/results")).json())
         assert {job: results[job] for job in self.accepted} == dict.fromkeys(self.accepted, 1)

@@ -22,6 +22,7 @@ from chapkit.core.durability import Durability, check_durability
 from chapkit.core.errors import ConfigurationError, StorageFullError, UnavailableError
 from chapkit.core.faults import reach
 from chapkit.core.lock_waits import limit_waits
+from chapkit.core.lost_connections import notice_end
 from chapkit.core.migrate import Migration
 from chapkit.core.pool import FairPool
 from chapkit.core.transactions import WRITE_OPTION
@@ -191,6 +192,7 @@ class Database:
             raise _url_error(self.url) from error
         event.listen(engine.sync_engine, "do_connect", _connect)
         event.listen(engine.sync_engine, "connect", limit_waits)
+        event.listen(engine.sync_engine, "handle_error", notice_end)
         return engine
 
 

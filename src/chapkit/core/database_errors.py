@@ -144,6 +144,8 @@ _BY_STATE: Mapping[str, _Maker] = {
     "08": _unreachable,
     "22": _unstorable,
     "25006": _read_only,
+    "25P03": _unreachable,
+    "25P04": _unreachable,
     "28": _refused,
     "3D": _refused,
     "40": _busy,
