@@ -8,8 +8,12 @@ import asyncpg
 import pytest
 from sqlalchemy import make_url
 
+from chapkit.job import recovery
+from chapkit.migrations import bundled_tables
 from tests.faults.work_service import PATIENCE, Caller, calling
 from tests.postgres_server import NoServerError, PostgresServer
+from tests.things import open_database
+from tests.unit.job.parts import Held, another_job_system, eventually, happens
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(110)]
 CALLERS = 4
@@ -103,3 +107,34 @@ async def test_a_restart_of_the_server_in_mid_load_loses_no_job(url: str, server
         assert caller.reasons == {UNREACHABLE}
         assert {problem["retry-after"] for problem in caller.refusals} == {"1"}
         await caller.until_all_have_one_result()
+
+
+@pytest.mark.parametrize("mode", ["fast", "immediate"])
+async def test_no_process_takes_the_others_for_dead_when_the_server_restarts(
+    url: str, server: PostgresServer, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # It looks for the others much more often than they show themselves.
+    monkeypatch.setattr(recovery, "INTERVAL", 0.1)
+    held = Held()
+    await _migrate(url)
+    async with another_job_system(url, held) as working, another_job_system(url) as idle:
+        job = await working.submit("test.held")
+        await happens(held.begun)
+        await asyncio.to_thread(server.stop, mode)
+        await asyncio.to_thread(server.start)
+        async with another_job_system(url, start=False):
+            # One that starts meanwhile looks for the others as well.
+            pass
+        presences = (working.runtime.presence, idle.runtime.presence)
+        before = [(presence.id, presence.beats) for presence in presences]
+        await eventually(lambda: all(one.beats > beats + 1 for one, (_, beats) in zip(presences, before, strict=True)))
+        held.go.set()
+        record = await working.completed(job.id)
+        assert (record.attempt, held.starts) == (1, 1)
+        assert [presence.id for presence in presences] == [id for id, _ in before]
+
+
+async def _migrate(url: str) -> None:
+    database = open_database(url)
+    await database.init(bundled_tables())
+    await database.dispose()

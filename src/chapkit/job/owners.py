@@ -7,18 +7,24 @@ from pathlib import Path
 from typing import Protocol
 
 from anyio import to_thread
-from sqlalchemy import text
+from sqlalchemy import Interval, bindparam, func, select, text
 
 from chapkit.core.database import Database
+from chapkit.core.database_errors import translating
 from chapkit.core.dedicated import DedicatedConnection
 from chapkit.core.errors import ChapkitError
 from chapkit.core.ids import ULID
+from chapkit.job.claiming import LEASE
 
 _PATIENCE = "2s"
+_IS_YOUNG = select(func.now() - func.pg_postmaster_start_time() < bindparam("age", type_=Interval()))
 
 
 class OwnerLocks(Protocol):
     """Locks that end with the process that holds them."""
+
+    may_be_lost: bool
+    """True where a process that lives may lose its lock for a while."""
 
     async def acquire(self, owner: ULID) -> str:
         """Take the lock of this process and return its name."""
@@ -26,6 +32,10 @@ class OwnerLocks(Protocol):
 
     async def is_free(self, lock: str) -> bool | None:
         """Tell whether nobody holds the lock any more; `None` when that cannot be known."""
+        ...
+
+    async def were_lost(self) -> bool:
+        """Tell whether processes that live may have lost theirs just now."""
         ...
 
     async def keep(self) -> None:
@@ -44,6 +54,8 @@ class OwnerLocks(Protocol):
 class FileLocks:
     """A locked file for each process, in a folder that all who share the database can see."""
 
+    may_be_lost = False
+
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._path: Path | None = None
@@ -58,6 +70,10 @@ class FileLocks:
     async def is_free(self, lock: str) -> bool | None:
         """Tell whether nobody holds the lock any more; `None` when its file cannot be seen from here."""
         return await to_thread.run_sync(_is_file_free, Path(lock))
+
+    async def were_lost(self) -> bool:
+        """Return false: only the operating system frees them."""
+        return False
 
     async def keep(self) -> None:
         """Make the own file again, if somebody has removed it."""
@@ -80,7 +96,9 @@ class FileLocks:
 
 
 class AdvisoryLocks:
-    """A session lock of PostgreSQL, on a connection that does nothing else."""
+    """A session lock of PostgreSQL, on a connection that does nothing else; a server that restarts forgets it."""
+
+    may_be_lost = True
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -96,9 +114,16 @@ class AdvisoryLocks:
 
     async def is_free(self, lock: str) -> bool | None:
         """Tell whether nobody holds the lock any more."""
-        async with self._database.engine.begin() as connection:
-            # Held to the end of this short transaction only.
-            return bool(await connection.scalar(text("SELECT pg_try_advisory_xact_lock(:n)"), {"n": int(lock)}))
+        with translating():
+            async with self._database.engine.begin() as connection:
+                # Held to the end of this short transaction only.
+                return bool(await connection.scalar(text("SELECT pg_try_advisory_xact_lock(:n)"), {"n": int(lock)}))
+
+    async def were_lost(self) -> bool:
+        """Tell whether the server has started so lately that those who live may not have found it again."""
+        with translating():
+            async with self._database.engine.connect() as connection:
+                return bool(await connection.scalar(_IS_YOUNG, {"age": LEASE}))
 
     async def keep(self) -> None:
         """Connect again, if the connection was lost; also when the last attempt to do so has failed."""

@@ -4,8 +4,6 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import datetime
 
 from sqlalchemy import ColumnElement, delete, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -16,34 +14,15 @@ from chapkit.core.faults import reach
 from chapkit.core.ids import ULID
 from chapkit.core.logging import get_logger
 from chapkit.job import statements
-from chapkit.job.claiming import LEASE
 from chapkit.job.endings import Outcome, describe
 from chapkit.job.ledger import JobLedger
+from chapkit.job.liveness import Liveness, Lost, Owner
 from chapkit.job.repository import JobRepository
 from chapkit.job.rows import JOBS, OWNERS
 from chapkit.job.runtime import JobRuntime
 from chapkit.job.schemas import JobStatus
 
 INTERVAL = 3.0
-STOPPED_AFTER = 3 * LEASE.total_seconds()
-"""Seconds without a sign of life after which a process that still holds its lock is taken for stopped."""
-
-
-@dataclass(frozen=True)
-class _Sight:
-    """When another process was last seen to have moved, by the clock and the beats of this one."""
-
-    seen_at: datetime
-    noticed_at: float
-    beats: int
-
-
-@dataclass(frozen=True)
-class _Lost:
-    """A process that is gone: what became of its attempts, and the lock that it leaves, if it is dead."""
-
-    outcome: Outcome
-    lock: str | None = None
 
 
 class JobRecovery:
@@ -53,8 +32,7 @@ class JobRecovery:
 
     def __init__(self, runtime: JobRuntime, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._runtime = runtime
-        self._monotonic = monotonic
-        self._sights: dict[ULID, _Sight] = {}
+        self._liveness = Liveness(runtime.presence, monotonic)
 
     async def run(self) -> None:
         """Show that this process lives, and recover, until cancelled, or until it has stopped to work on jobs."""
@@ -62,7 +40,7 @@ class JobRecovery:
         # Apart: who waits in a recovery must not be taken for stopped by others.
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._repeat(self._runtime.presence.beat), name="chapkit:job-presence")
-            await self._repeat(self.recover)
+            await self._repeat(lambda: self.recover(doubting=True))
 
     async def _repeat(self, step: Callable[[], Awaitable[object]]) -> None:
         while self._runtime.presence.id is not None:
@@ -72,10 +50,14 @@ class JobRecovery:
                 get_logger("chapkit.job").warning("job.recovery_waits", error=describe(error))
             await asyncio.sleep(INTERVAL)
 
-    async def recover(self) -> list[ULID]:
-        """Give back what dead and stopped processes hold; return the jobs that changed."""
+    async def recover(self, *, doubting: bool = False) -> list[ULID]:
+        """Give back what dead and stopped processes hold; return the jobs that changed.
+
+        Args:
+            doubting: Wait for a second sign that a process is dead, where its lock may be lost while it lives.
+        """
         recovered: list[ULID] = []
-        lost = await self._list_lost()
+        lost = await self._list_lost(doubting=doubting or await self._runtime.presence.locks.were_lost())
         for owner, gone in lost.items():
             jobs, is_forgotten = await self._give_back_all(owner, gone.outcome)
             recovered += jobs
@@ -94,34 +76,12 @@ class JobRecovery:
             self._runtime.dispatcher.look()
         return recovered
 
-    async def _list_lost(self) -> Mapping[ULID, _Lost]:
+    async def _list_lost(self, *, doubting: bool) -> Mapping[ULID, Lost]:
         """Return the processes that are gone."""
+        columns = (OWNERS.c.id, OWNERS.c.lock, OWNERS.c.host, OWNERS.c.pid, OWNERS.c.seen_at)
         async with self._runtime.services.scope.read() as scope:
-            statement = select(OWNERS.c.id, OWNERS.c.lock, OWNERS.c.seen_at)
-            owners = (await scope.session.execute(statement)).all()
-        known = {owner for owner, _, _ in owners}
-        self._sights = {owner: sight for owner, sight in self._sights.items() if owner in known}
-        lost: dict[ULID, _Lost] = {}
-        for owner, lock, seen_at in owners:
-            if owner == self._runtime.presence.id:
-                continue
-            if await self._runtime.presence.locks.is_free(lock):
-                lost[owner] = _Lost(Outcome.RECOVERED, lock)
-            elif self._is_stopped(owner, seen_at):
-                lost[owner] = _Lost(Outcome.TAKEN_OVER)
-        return lost
-
-    def _is_stopped(self, owner: ULID, seen_at: datetime) -> bool:
-        """Tell whether a process has not moved for long, while this one could have seen it move."""
-        now = self._monotonic()
-        beats = self._runtime.presence.beats
-        sight = self._sights.get(owner)
-        if sight is None or sight.seen_at != seen_at:
-            self._sights[owner] = _Sight(seen_at, now, beats)
-            return False
-        # Who writes for long lets nobody show himself; then this process could not either.
-        needed = STOPPED_AFTER / INTERVAL / 2
-        return now - sight.noticed_at > STOPPED_AFTER and beats - sight.beats >= needed
+            owners = [Owner(*row) for row in await scope.session.execute(select(*columns))]
+        return await self._liveness.list_lost(owners, doubting=doubting)
 
     async def _give_back_all(self, owner: ULID, outcome: Outcome) -> tuple[list[ULID], bool]:
         """Return the jobs of a process that were given back, and whether that was all of it."""

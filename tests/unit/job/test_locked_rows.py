@@ -114,7 +114,7 @@ async def test_a_process_shows_itself_while_its_recovery_waits(
     monkeypatch.setattr(recovery, "INTERVAL", 0.002)
     clock, waits = SteppedClock(), asyncio.Event()
 
-    async def wait(_recovery: JobRecovery) -> list[ULID]:
+    async def wait(_recovery: JobRecovery, *, doubting: bool) -> list[ULID]:
         waits.set()
         await asyncio.Event().wait()
         raise AssertionError

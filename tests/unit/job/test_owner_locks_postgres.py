@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import AsyncGenerator
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import make_url, text
@@ -55,6 +56,16 @@ async def test_a_lock_is_held_until_it_is_given_back(database: Database) -> None
     await locks.keep()
     assert await _holders(database) == []
     await locks.remove(lock)
+
+
+async def test_locks_may_be_lost_that_a_server_which_started_just_now_does_not_know(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locks = AdvisoryLocks(database)
+    monkeypatch.setattr(owners, "LEASE", timedelta(days=100_000))
+    assert await locks.were_lost() is True
+    monkeypatch.setattr(owners, "LEASE", timedelta())
+    assert await locks.were_lost() is False
 
 
 async def test_a_lost_lock_is_taken_again(database: Database) -> None:

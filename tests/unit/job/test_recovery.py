@@ -1,7 +1,12 @@
+import asyncio
+import os
+import socket
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import insert, select, text, update
@@ -9,11 +14,21 @@ from sqlalchemy import insert, select, text, update
 from chapkit.core.database import Database
 from chapkit.core.ids import ULID
 from chapkit.job.ledger import JobLedger
+from chapkit.job.liveness import DEAD_AFTER, STOPPED_AFTER
 from chapkit.job.owners import owner_locks
-from chapkit.job.recovery import STOPPED_AFTER, JobRecovery
+from chapkit.job.recovery import JobRecovery
 from chapkit.job.rows import JOBS, OWNERS
 from chapkit.job.schemas import JobStatus
-from tests.unit.job.parts import Double, Held, JobSystem, SteppedClock, claim_jobs, happens, job_system
+from tests.unit.job.parts import (
+    Double,
+    Held,
+    JobSystem,
+    SteppedClock,
+    another_job_system,
+    claim_jobs,
+    happens,
+    job_system,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -32,13 +47,21 @@ async def holding(database: Database, lock: str) -> AsyncGenerator[None]:
             await connection.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": int(lock)})
 
 
-async def _owner(system: JobSystem, lock: str, owner: ULID | None = None) -> ULID:
+async def _owner(system: JobSystem, lock: str, owner: ULID | None = None, host: str = "other", pid: int = 1) -> ULID:
     id = owner or ULID()
     now = system.runtime.clock.now()
     async with system.services.scope.write() as scope:
-        row = {"id": id, "host": "other", "pid": 1, "lock": lock, "started_at": now, "seen_at": now}
+        row = {"id": id, "host": host, "pid": pid, "lock": lock, "started_at": now, "seen_at": now}
         await scope.session.execute(insert(OWNERS).values(row))
     return id
+
+
+async def _lost(system: JobSystem, **columns: Any) -> ULID:
+    """Let another process hold a job, whose lock is free."""
+    other = await _owner(system, "79", **columns)
+    await system.submit("test.double")
+    await _claim(system, other)
+    return other
 
 
 async def _claim(system: JobSystem, owner: ULID) -> None:
@@ -152,11 +175,63 @@ async def test_a_process_that_moves_keeps_its_jobs(database: Database, tmp_path:
                 assert await recovery.recover() == []
                 now += STOPPED_AFTER - 1
                 system.runtime.presence.beats += 100
-                async with system.services.scope.write() as scope:
-                    moved = update(OWNERS).where(OWNERS.c.id == other)
-                    await scope.session.execute(
-                        moved.values(seen_at=system.runtime.clock.now() + timedelta(seconds=now))
-                    )
+                await _move(system, other, now)
+
+
+async def test_a_process_without_lock_gets_the_time_to_take_it_again(migrated_postgres_url: str) -> None:
+    now = 0.0
+    async with another_job_system(migrated_postgres_url, Double(), start=False) as system:
+        other = await _lost(system)
+        looking = JobRecovery(system.runtime, monotonic=lambda: now)
+        for seconds, has_moved in ((0, False), (DEAD_AFTER - 1, True), (2, False), (DEAD_AFTER - 3, False)):
+            now += seconds
+            if has_moved:
+                await _move(system, other, now)
+            system.runtime.presence.beats += 100
+            assert await looking.recover(doubting=True) == []
+        now += 1
+        assert len(await looking.recover(doubting=True)) == 1
+
+
+async def test_a_process_that_could_not_show_itself_takes_nobody_else_for_dead(migrated_postgres_url: str) -> None:
+    now = 0.0
+    async with another_job_system(migrated_postgres_url, Double(), start=False) as system:
+        await _lost(system)
+        looking = JobRecovery(system.runtime, monotonic=lambda: now)
+        assert await looking.recover(doubting=True) == []
+        now += 10 * DEAD_AFTER
+        assert await looking.recover(doubting=True) == []
+        system.runtime.presence.beats += 2
+        assert len(await looking.recover(doubting=True)) == 1
+
+
+async def test_a_process_that_ended_on_this_machine_is_dead_at_once(migrated_postgres_url: str) -> None:
+    ended = await asyncio.create_subprocess_exec(sys.executable, "-c", "")
+    await ended.wait()
+    async with another_job_system(migrated_postgres_url, Double(), start=False) as system:
+        await _lost(system, host=socket.gethostname(), pid=ended.pid)
+        assert len(await JobRecovery(system.runtime).recover(doubting=True)) == 1
+
+
+async def test_a_process_that_is_there_on_this_machine_gets_its_time(
+    migrated_postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(pid: int, signal: int) -> None:
+        raise PermissionError(pid, signal)
+
+    async with another_job_system(migrated_postgres_url, Double(), start=False) as system:
+        await _lost(system, host=socket.gethostname(), pid=os.getpid())
+        assert await JobRecovery(system.runtime).recover(doubting=True) == []
+        # Perhaps it is another user's.
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "kill", refuse)
+            assert await JobRecovery(system.runtime).recover(doubting=True) == []
+
+
+async def _move(system: JobSystem, owner: ULID, now: float) -> None:
+    async with system.services.scope.write() as scope:
+        moved = update(OWNERS).where(OWNERS.c.id == owner)
+        await scope.session.execute(moved.values(seen_at=system.runtime.clock.now() + timedelta(seconds=now)))
 
 
 async def test_a_job_of_an_owner_without_a_row_is_put_back(database: Database) -> None:
