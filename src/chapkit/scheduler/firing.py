@@ -77,7 +77,7 @@ class Firing:
                 return _Intent(schedule, now, Plan(), broken=error.detail)
             standing = await Standing.look(repository, schedule.active, schedule.failures, writes=False)
             jobs: dict[datetime, Prepared] = {}
-            if not standing.is_exhausted(schedule) and not _is_in_the_way(schedule, standing):
+            if not standing.is_exhausted(schedule) and not _is_in_the_way(schedule, standing, plan):
                 for tick in plan.runs:
                     jobs[tick] = await self._jobs.try_prepare(scope, schedule, tick, TickSource.TRIGGER)
         return _Intent(schedule, now, plan, jobs)
@@ -106,7 +106,7 @@ class Firing:
         verdicts = dict.fromkeys((tick for tick in plan.missed if tick not in intent.known), _MISSED)
         for tick in plan.runs:
             if tick not in intent.known:
-                verdicts[tick] = await self._run(scope, schedule, standing, intent.jobs.get(tick))
+                verdicts[tick] = await self._run(scope, intent, standing, tick)
         await repository.add_ticks(
             [verdict.row(schedule.id, tick, TickSource.TRIGGER, intent.now) for tick, verdict in verdicts.items()]
         )
@@ -118,10 +118,11 @@ class Firing:
         await repository.move(schedule, values)
         await repository.prune_ticks(schedule.id, locked.ticks, values["ticks"])
 
-    async def _run(self, scope: Scope, schedule: Schedule, standing: Standing, prepared: Prepared | None) -> Verdict:
+    async def _run(self, scope: Scope, intent: _Intent, standing: Standing, tick: datetime) -> Verdict:
+        schedule, prepared = intent.schedule, intent.jobs.get(tick)
         if standing.is_exhausted(schedule):
             return Verdict(TickOutcome.SKIPPED, f"Paused: {standing.reason_to_pause}")
-        if _is_in_the_way(schedule, standing):
+        if _is_in_the_way(schedule, standing, intent.plan):
             return Verdict(TickOutcome.SKIPPED, f"The job {standing.active[-1]} of an earlier tick has not ended")
         if prepared is None:
             # The job that was in the way has ended just now.
@@ -146,8 +147,9 @@ def _last(tick: datetime, verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _is_in_the_way(schedule: Schedule, standing: Standing) -> bool:
-    return schedule.overlap == Overlap.SKIP and bool(standing.active)
+def _is_in_the_way(schedule: Schedule, standing: Standing, plan: Plan) -> bool:
+    # Those that are made up for wait for one another, else all but the first would be missed again.
+    return schedule.overlap == Overlap.SKIP and bool(standing.active) and not plan.makes_up
 
 
 def _moved(schedule: Schedule, standing: Standing, plan: Plan) -> dict[str, Any]:

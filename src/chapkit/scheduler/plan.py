@@ -25,6 +25,8 @@ class Plan:
     missed: Sequence[datetime] = ()
     """Never run; only the last ones, where there are very many."""
     next_run_at: datetime | None = None
+    makes_up: bool = False
+    """Nobody was there for some of those that run, and each of them is wanted."""
 
 
 def trigger_of(schedule: Schedule | ScheduleBackfill) -> Trigger:
@@ -47,10 +49,13 @@ def plan_ticks(schedule: Schedule, start: datetime, now: datetime) -> Plan:
         # The zone changes its clocks on other days now than when the tick was reckoned.
         return Plan(next_run_at=trigger.next_after(now))
     runs, never = missed(due, policy, grace, now=now)
+    makes_up = policy.wants_all and (len(runs) > 1 or bool(late))
     if len(runs) > MOST_RUNS:
-        rest = runs[MOST_RUNS]
-        return Plan(runs[:MOST_RUNS], [tick for tick in never if tick < rest], rest)
-    return Plan(runs, never, trigger.next_after(due[-1]))
+        # A last one that is left alone would look as if it were on time.
+        number = MOST_RUNS - (len(runs) == MOST_RUNS + 1)
+        rest = runs[number]
+        return Plan(runs[:number], [tick for tick in never if tick < rest], rest, makes_up)
+    return Plan(runs, never, trigger.next_after(due[-1]), makes_up)
 
 
 def next_or_due(schedule: Schedule, due: datetime | None, now: datetime) -> datetime | None:

@@ -22,7 +22,7 @@ class Overlap(StrEnum):
     ALLOW = "allow"
     """It starts beside it."""
     SKIP = "skip"
-    """It does not run."""
+    """It does not run; those that are made up for wait for one another."""
     QUEUE = "queue"
     """It waits for the other one."""
     REPLACE = "replace"
@@ -62,6 +62,11 @@ class Missed:
         if not is_number or not 1 <= most <= _MOST_CAUGHT_UP:
             raise MissedPolicyInvalidError({"all": most})
         return cls(most)
+
+    @property
+    def wants_all(self) -> bool:
+        """True if each of the missed ticks runs, as far as they are not too many."""
+        return self.most > 0 and not self.is_alone
 
     @classmethod
     def from_wire(cls, value: Any) -> Self:

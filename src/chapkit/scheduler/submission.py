@@ -21,7 +21,7 @@ from chapkit.job.schemas import JobRecord, JobSpec, JobStatus
 from chapkit.job.service import JobService
 from chapkit.job.targets import JobTargets
 from chapkit.scheduler.models import Schedule
-from chapkit.scheduler.policies import Overlap, jittered
+from chapkit.scheduler.policies import Missed, Overlap, jittered
 from chapkit.scheduler.schemas import TickOutcome, TickSource
 
 _MOST_SAID = 1000
@@ -135,7 +135,7 @@ def _completed(spec: JobSpec, schedule: Schedule, moment: datetime, source: Tick
     else:
         full_key = f"{name}:{scheduled_for}"
     more: dict[str, Any] = {}
-    if schedule.overlap in (Overlap.QUEUE, Overlap.REPLACE):
+    if _takes_turns(schedule, spec):
         more = {"concurrency_key": name, "concurrency_limit": 1}
     if source is TickSource.TRIGGER and schedule.jitter:
         more["run_after"] = jittered(moment, schedule.jitter, schedule.id)
@@ -149,6 +149,13 @@ def _completed(spec: JobSpec, schedule: Schedule, moment: datetime, source: Tick
         fingerprint=None if full_key is None else _fingerprint(full_key),
         **more,
     )
+
+
+def _takes_turns(schedule: Schedule, spec: JobSpec) -> bool:
+    """Tell whether its jobs run one at a time, under a key of the schedule."""
+    if schedule.overlap == Overlap.SKIP:
+        return spec.concurrency_key is None and Missed.from_wire(schedule.missed).wants_all
+    return schedule.overlap in (Overlap.QUEUE, Overlap.REPLACE)
 
 
 def _reason(error: Exception, schedule: Schedule) -> str:

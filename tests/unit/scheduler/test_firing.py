@@ -3,6 +3,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 from sqlalchemy.exc import DataError
 
 from chapkit.core.database import Database
@@ -14,7 +15,7 @@ from chapkit.job.targets import JobTargets
 from chapkit.scheduler import repository
 from chapkit.scheduler.firing import _Outdated
 from chapkit.scheduler.schemas import ScheduleState, TickOutcome
-from tests.unit.job.parts import Held, happens
+from tests.unit.job.parts import Crowd, Held, happens
 from tests.unit.scheduler.schedule_parts import MINUTE, NOON, Moody, Note, moments, schedule_system
 
 pytestmark = pytest.mark.anyio
@@ -182,6 +183,44 @@ async def test_overlap_skip_leaves_out_a_tick_while_the_job_goes_on(database: Da
         await system.finished(first.job_id)
         await system.pass_time(MINUTE)
         assert (await system.runs(schedule.id))[-1].outcome is TickOutcome.SUBMITTED
+
+
+@pytest.mark.parametrize(("missed_minutes", "grace"), [(4, 1), (4, 600), (51, 1)])
+async def test_missed_ticks_that_are_all_wanted_wait_for_one_another_instead_of_being_skipped(
+    database: Database, missed_minutes: int, grace: int
+) -> None:
+    crowd = Crowd()
+    crowd.go.set()
+    async with schedule_system(database, crowd) as system:
+        schedule = await system.create(
+            arguments={"handler": "test.crowd"}, missed={"all": 100}, overlap="skip", grace=grace
+        )
+        await system.pass_time(missed_minutes * MINUTE)
+        runs = await system.runs(schedule.id)
+        assert [run.outcome for run in runs] == [TickOutcome.SUBMITTED] * missed_minutes
+        await system.finished(*(run.job_id for run in runs))
+        assert (crowd.most, crowd.order) == (1, [run.job_id for run in runs])
+
+
+async def test_a_tick_on_time_is_skipped_while_missed_ones_are_made_up_for(database: Database) -> None:
+    held = Held()
+    async with schedule_system(database, held) as system:
+        schedule = await system.create(arguments=HELD, missed={"all": 100}, overlap="skip", grace=1)
+        await system.pass_time(2 * MINUTE)
+        await happens(held.begun)
+        await system.pass_time(MINUTE)
+        runs = await system.runs(schedule.id)
+        assert [run.outcome for run in runs] == [TickOutcome.SUBMITTED] * 2 + [TickOutcome.SKIPPED]
+        held.go.set()
+        await system.finished(*(run.job_id for run in runs[:2]))
+
+
+async def test_missed_ticks_wait_under_the_key_that_their_jobs_have_anyway(database: Database) -> None:
+    async with schedule_system(database, Note(), runs_jobs=False) as system:
+        await system.create(missed={"all": 100}, overlap="skip", job={"concurrency_key": "mine"})
+        await system.pass_time(2 * MINUTE)
+        async with system.services.scope.read() as scope:
+            assert set(await scope.session.scalars(select(JOBS.c.concurrency_key))) == {"mine"}
 
 
 async def test_overlap_allow_starts_beside(database: Database) -> None:
