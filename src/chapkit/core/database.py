@@ -1,13 +1,13 @@
 """A database: its engine, its sessions, its tables."""
 
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Dialect, Table, event, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
+from sqlalchemy import URL, Table, event, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
     AsyncSession,
@@ -16,11 +16,13 @@ from sqlalchemy.ext.asyncio import (
 )
 
 from chapkit._extras import requires_extra
+from chapkit.core.connecting import connect
 from chapkit.core.database_errors import translate, translating
 from chapkit.core.direct import DirectSession
 from chapkit.core.durability import Durability, check_durability
 from chapkit.core.errors import ConfigurationError, StorageFullError, UnavailableError
 from chapkit.core.faults import reach
+from chapkit.core.keepalive import keep_alive
 from chapkit.core.lock_waits import limit_waits
 from chapkit.core.lost_connections import notice_end
 from chapkit.core.migrate import Migration
@@ -190,15 +192,8 @@ class Database:
             engine = create_async_engine(url, echo=echo, hide_parameters=True, poolclass=FairPool, **pool)
         except NoSuchModuleError as error:
             raise _url_error(self.url) from error
-        event.listen(engine.sync_engine, "do_connect", _connect)
+        event.listen(engine.sync_engine, "do_connect", connect)
         event.listen(engine.sync_engine, "connect", limit_waits)
+        event.listen(engine.sync_engine, "connect", keep_alive)
         event.listen(engine.sync_engine, "handle_error", notice_end)
         return engine
-
-
-def _connect(dialect: Dialect, record: object, arguments: Sequence[Any], options: Mapping[str, Any]) -> Any:
-    try:
-        return dialect.connect(*arguments, **options)
-    except OSError as error:
-        # Drivers differ in whether they make an error of the database of it.
-        raise OperationalError("CONNECT", None, error, hide_parameters=True) from error
