@@ -39,8 +39,8 @@ class PostgresServer:
         self._data = folder / "data"
         self._sockets = folder / "sockets"
         self._log = folder / "log"
-        self._user = _somebody()
-        self.port = _free_port()
+        self._user = somebody()
+        self.port = free_port()
         self._sockets.mkdir()
         if self._user is not None:
             shutil.chown(folder, self._user)
@@ -75,14 +75,16 @@ class PostgresServer:
             raise NoServerError(f"{program} cannot be run as {self._user}: {error}") from error
 
 
-def _somebody() -> str | None:
+def somebody() -> str | None:
+    """Return a user that programs may run as that refuse to be run by root; `None` if this is not root."""
     if os.geteuid() != 0:
         return None
     names = {entry.pw_name for entry in pwd.getpwall()}
     return next((name for name in _USERS if name in names), None)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nobody uses at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

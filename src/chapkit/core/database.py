@@ -27,6 +27,7 @@ from chapkit.core.lock_waits import limit_waits
 from chapkit.core.lost_connections import notice_end
 from chapkit.core.migrate import Migration
 from chapkit.core.pool import FairPool
+from chapkit.core.poolers import require_own_session
 from chapkit.core.transactions import WRITE_OPTION
 
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
@@ -118,8 +119,11 @@ class Database:
         Raises:
             UnavailableError: The database cannot be reached, or not be written to.
             StorageFullError: There is no room for it.
+            ConfigurationError: A pooler gives each transaction another session (`database-pooler-unsuitable`).
         """
         try:
+            if self.dialect == "postgresql":
+                await require_own_session(self.engine.url)
             await Migration(self.engine, self.alembic_dir, self.auto_migrate).run(tables)
         except SQLAlchemyError as error:
             explained = translate(error)

@@ -23,6 +23,7 @@ from chapkit.core.errors import (
     UnavailableError,
     UnprocessableError,
 )
+from chapkit.core.poolers import PREPARED_ELSEWHERE, unsuitable
 
 _Maker = Callable[[], ChapkitError]
 
@@ -146,6 +147,7 @@ _BY_STATE: Mapping[str, _Maker] = {
     "25006": _read_only,
     "25P03": _unreachable,
     "25P04": _unreachable,
+    **dict.fromkeys(PREPARED_ELSEWHERE, unsuitable),
     "28": _refused,
     "3D": _refused,
     "40": _busy,
