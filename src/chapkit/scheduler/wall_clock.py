@@ -23,6 +23,10 @@ def next_instant(times: WallTimes, zone: tzinfo, moment: datetime, *, is_fixed: 
         return wall and wall.replace(tzinfo=UTC)
     local = start.astimezone(zone)
     wall = local.replace(tzinfo=None, fold=0)
+    unchanged = (start - SECOND).astimezone(zone).replace(tzinfo=None, fold=0) + SECOND
+    if unchanged < wall:
+        # The clock jumps ahead at this very moment, at which runs what it skips.
+        return _first_showing(times, zone, unchanged, is_fixed=is_fixed)
     before, after = _offsets(wall, zone)
     if before == after:
         return _first_showing(times, zone, wall, is_fixed=is_fixed)
