@@ -1,3 +1,4 @@
+import json
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -263,6 +264,29 @@ async def test_arguments_that_a_handler_does_not_take_are_refused_by_name(tmp_pa
         assert (answer.status_code, answer.json()["code"]) == (422, "target-arguments-invalid")
         assert answer.json()["field"] == "arguments.paylod"
         assert "did you mean 'payload'?" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        ("NaN", "number-not-finite"),
+        ("-1e999", "number-not-finite"),
+        ("[" * 250 + "]" * 250, "value-not-serializable"),
+    ],
+)
+async def test_arguments_that_nobody_can_store_are_refused_by_their_path(tmp_path: Path, value: str, code: str) -> None:
+    service = Service(f"sqlite+aiosqlite:///{tmp_path}/service.db")
+    async with serving(service.app) as client:
+        path = f"{PATH}/{(await created(client))['id']}"
+        arguments = {"handler": "note", "payload": {"deep": ["VALUE"]}}
+        whole = body(arguments=arguments)
+        requests = [("POST", PATH, whole), ("PUT", path, whole), ("PATCH", path, {"arguments": arguments})]
+        for method, where, sent in requests:
+            text = json.dumps(sent).replace('"VALUE"', value)
+            answer = await client.request(method, where, content=text, headers={"content-type": "application/json"})
+            assert (answer.status_code, answer.json()["code"]) == (422, code), answer.text
+            assert answer.json()["field"].startswith("arguments.payload.deep.0")
+        assert (await client.get(path)).json()["arguments"] == {"handler": "note"}
 
 
 async def test_pause_and_resume(database_url: str) -> None:

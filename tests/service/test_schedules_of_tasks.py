@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from chapkit.api import CrudPermissions, ServiceBuilder, ServiceInfo
 from chapkit.artifact.hierarchy import ArtifactHierarchy
@@ -14,6 +14,7 @@ from chapkit.core.clock import to_text
 from chapkit.core.errors import ConfigurationError
 from chapkit.core.ids import ULID
 from chapkit.job.feature import JobFeature
+from chapkit.job.rows import JOBS
 from chapkit.task.models import Task
 from chapkit.task.registry import Registry
 from tests.serving import serving
@@ -39,6 +40,10 @@ class Service:
         def greet(name: str = "world") -> str:
             self.greeted.append(name)
             return f"Hello, {name}"
+
+        @registry.register("opaque")
+        def opaque() -> object:
+            return object()
 
         return (
             ServiceBuilder(info=ServiceInfo(display_name="Greetings"), database_url=url)
@@ -156,6 +161,15 @@ async def test_a_refusal_names_the_member_that_was_sent(
         assert (problem["status"], problem["code"], problem["field"]) == (422, code, field)
         if code.startswith("schedule-time"):
             assert problem["detail"].startswith(f"{field} is ")
+
+
+async def test_parameters_that_nobody_can_store_are_refused_by_their_path(tmp_path: Any) -> None:
+    service = Service(f"sqlite+aiosqlite:///{tmp_path}/service.db")
+    async with service.serving() as (client, task):
+        body = '{"schedule_type": "interval", "interval_seconds": 60, "parameters": {"name": [NaN]}}'
+        answer = await client.post(f"{task}/$schedule", content=body, headers={"content-type": "application/json"})
+        assert (answer.status_code, answer.json()["code"]) == (422, "number-not-finite")
+        assert answer.json()["field"] == "parameters.name.0"
 
 
 @pytest.mark.parametrize(
@@ -310,6 +324,34 @@ async def test_schedules_know_their_task_by_its_command_where_only_one_has_it(da
             body = {"name": "n", "target": "task", "arguments": arguments, "trigger": {"type": "interval", "every": 60}}
             answer = await client.post("/api/v1/schedules", json=body)
             assert (answer.status_code, answer.json()["task_id"]) == (201, task_id)
+
+
+async def test_what_comes_again_anyhow_is_not_tried_again_because_a_schedule_says_so(database_url: str) -> None:
+    service = Service(database_url)
+    async with service.serving() as (client, _):
+        task = (await client.post("/api/v1/tasks", json={"command": "opaque", "task_type": "python"})).json()
+        retry = {"attempts": 3, "initial": 0, "never": ["OSError"]}
+        await scheduled(client, f"/api/v1/tasks/{task['id']}", schedule_type="once", run_at=SOON, job={"retry": retry})
+        await service.system.pass_time(MINUTE)
+        (listed,) = (await client.get(f"/api/v1/tasks/{task['id']}/$schedules")).json()
+        (job,) = await service.system.finished(listed["last_tick"]["job_id"])
+        assert (job.error_code, job.attempt) == ("task-result-not-storable", 1)
+
+
+@pytest.mark.parametrize("overlap", ["queue", "replace"])
+@pytest.mark.parametrize(("limit", "is_kept"), [(None, True), (2, False)])
+async def test_jobs_that_take_turns_under_the_key_of_their_task_keep_it(
+    tmp_path: Any, overlap: str, limit: int | None, is_kept: bool
+) -> None:
+    service = Service(f"sqlite+aiosqlite:///{tmp_path}/service.db")
+    async with service.serving() as (client, task):
+        options = {"concurrency_key": "station-7"} | ({} if limit is None else {"concurrency_limit": limit})
+        assert (await client.patch(task, json={"job": options})).status_code == 200
+        schedule = await scheduled(client, task, schedule_type="once", run_at=SOON, overlap=overlap)
+        await service.system.pass_time(MINUTE)
+        async with service.system.services.scope.read() as scope:
+            keys = (await scope.session.scalars(select(JOBS.c.concurrency_key))).all()
+        assert keys == ["station-7" if is_kept else f"schedule:{schedule['id']}"]
 
 
 async def test_a_schedule_of_the_code_runs_a_function(database_url: str) -> None:

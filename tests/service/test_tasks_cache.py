@@ -107,6 +107,17 @@ async def test_who_waits_gets_a_kept_result_at_once(calls: TaskCalls, body: Body
     assert answers[0].headers["x-job-id"] != answers[1].headers["x-job-id"]
 
 
+async def test_a_queue_that_is_not_there_is_refused_whether_a_result_is_kept_or_not(
+    calls: TaskCalls,
+) -> None:
+    task = (await calls.create("f", parameters={"place": "Bokeo"}))["id"]
+    elsewhere = {"job": {"queue": "absent"}}
+    refused = await calls.execute(task, elsewhere)
+    await calls.run(task)
+    again = await calls.execute(task, elsewhere)
+    assert [(each.status_code, each.json()["code"]) for each in (refused, again)] == [(422, "job-queue-unknown")] * 2
+
+
 async def test_defaults_that_are_written_out_make_an_equal_call(calls: TaskCalls, body: Body) -> None:
     first = await calls.create("f", parameters={"place": "Bokeo"})
     second = await calls.create("f", parameters={"year": 2024, "verbose": False, "place": "Bokeo"})

@@ -165,6 +165,45 @@ async def test_a_held_job_runs_the_new_code_when_somebody_wants_that(database_ur
         assert (await calls.artifact(await calls.finished(job_id)))["content"]["result"] == 2
 
 
+@pytest.mark.parametrize("on_code_change", ["hold", "fail"])
+async def test_a_job_that_may_run_the_new_code_may_do_so_in_each_of_its_attempts(
+    database_url: str, on_code_change: Any
+) -> None:
+    attempts: list[int] = []
+
+    def flaky() -> int:
+        attempts.append(1)
+        if len(attempts) == 1:
+            raise ValueError("it was the first attempt")
+        return len(attempts)
+
+    options = {"job": {"retry": {"attempts": 3, "initial": 0}}}
+    async with calling(service(changing(one, on_code_change), database_url, jobs={"workers": 0})) as calls:
+        job_id = (await calls.execute((await calls.create("f", **options))["id"])).json()["job_id"]
+    async with calling(service(changing(flaky, on_code_change), database_url)) as calls:
+        await (held_job(calls, job_id) if on_code_change == "hold" else calls.finished(job_id))
+        assert (await calls.client.post(f"/api/v1/jobs/{job_id}/$retry")).status_code == 202
+        job = await calls.finished(job_id)
+        assert (job["status"], job["attempt"]) == ("completed", 3), job["error"]
+
+
+@pytest.mark.parametrize("on_code_change", ["hold", "fail"])
+async def test_a_task_that_calls_another_function_meanwhile_has_no_changed_code(
+    database_url: str, on_code_change: Any
+) -> None:
+    def both() -> Registry:
+        made = changing(one, on_code_change)
+        made.register_function("g", two, on_code_change=on_code_change)
+        return made
+
+    async with calling(service(both(), database_url, jobs={"workers": 0})) as calls:
+        task = await calls.create("f")
+        job_id = (await calls.execute(task["id"])).json()["job_id"]
+        await calls.patch(task["id"], command="g")
+    async with calling(service(both(), database_url)) as calls:
+        assert (await calls.artifact(await calls.finished(job_id)))["content"]["result"] == 2
+
+
 async def test_a_function_that_was_registered_for_a_model_is_no_task() -> None:
     made = registry(one=one)
     made.register_function("one", lambda config, data: None, type="ml_train")

@@ -63,6 +63,8 @@ class JobHandler(ABC):
     """`process`: functions of the user run in child processes that can be killed."""
     retry: Retry | None = None
     """What happens after a failure, unless the `JobSpec` says otherwise."""
+    never: tuple[type[BaseException], ...] = ()
+    """Errors that come again however often a job is tried, whatever a `Retry` says."""
     timeout: float | None = None
     """Seconds that one attempt may take, unless the `JobSpec` says otherwise."""
 

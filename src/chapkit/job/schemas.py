@@ -63,7 +63,7 @@ class JobSpec:
     total_timeout: float | None = None
     """Seconds from the submission in which it has to end, all attempts together."""
     queue_timeout: float | None = None
-    """Seconds from `run_after`, or the submission, in which it has to start for the first time."""
+    """Seconds from `run_after`, or the submission if that is later, in which it has to start for the first time."""
     concurrency_key: str | None = None
     """Jobs with the same key run one after the other, or so many at once as `concurrency_limit` says."""
     concurrency_limit: int = 1

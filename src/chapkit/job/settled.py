@@ -22,6 +22,7 @@ async def settle(spec: JobSpec, scope: Scope) -> JobRecord:
 
     Raises:
         ConflictError: The key belongs to another request (`idempotency-key-reused`).
+        UnprocessableError: The service has no such queue (`job-queue-unknown`).
     """
     jobs = scope.services.get(JobService)
     record = await _settle(spec, jobs, scope.session)
@@ -36,6 +37,8 @@ async def settle_alone(spec: JobSpec, services: Services) -> JobRecord | None:
 
 
 async def _settle(spec: JobSpec, jobs: JobService, session: DirectSession) -> JobRecord | None:
+    # Nothing waits there, but the same request is refused where there is no result yet.
+    jobs.require_queue(spec.queue)
     now = jobs.runtime.clock.now()
     handler = jobs.runtime.handlers.get(spec.handler)
     values = row_of(replace(spec, run_after=None, total_timeout=None, queue_timeout=None), handler, now, owner=None)
@@ -47,6 +50,6 @@ async def _settle(spec: JobSpec, jobs: JobService, session: DirectSession) -> Jo
 
 
 async def change_job(scope: Scope, job_id: ULID, **values: Any) -> None:
-    """Write columns of a job that this transaction has just ended."""
+    """Write columns of a job that this transaction has just ended, or that runs in the caller's attempt."""
     columns: Mapping[str, Any] = values
     await scope.session.execute(update(JOBS).where(JOBS.c.id == job_id).values(**columns))

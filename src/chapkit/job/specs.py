@@ -1,6 +1,7 @@
 """A job as it is written down when it is submitted."""
 
 import hashlib
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -33,6 +34,8 @@ def row_of(spec: JobSpec, handler: JobHandler, now: datetime, owner: ULID | None
     run_after = now if spec.run_after is None else _within_calendar(spec.run_after)
     deadline = _later(now, spec.total_timeout)
     retry = spec.retry or handler.retry
+    if retry is not None and handler.never:
+        retry = replace(retry, never=(*retry.never, *handler.never))
     return {
         "id": spec.id or ULID(),
         "handler": spec.handler,
@@ -50,7 +53,7 @@ def row_of(spec: JobSpec, handler: JobHandler, now: datetime, owner: ULID | None
         "run_after": run_after,
         "deadline": deadline,
         "total_timeout": spec.total_timeout,
-        "expires_at": min(filter(None, (deadline, _later(run_after, spec.queue_timeout))), default=None),
+        "expires_at": min(filter(None, (deadline, _later(max(now, run_after), spec.queue_timeout))), default=None),
         "timeout": spec.timeout if spec.timeout is not None else handler.timeout,
         "retry": None if retry is None else retry.to_text(),
         "concurrency_key": spec.concurrency_key,

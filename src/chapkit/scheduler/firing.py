@@ -1,6 +1,6 @@
 """What happens when a schedule is due: its ticks, their jobs and the next tick, in one transaction."""
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -30,6 +30,8 @@ class _Intent:
     jobs: Mapping[datetime, Prepared] = field(default_factory=dict[datetime, Prepared])
     broken: str | None = None
     """Why nobody can tell when it is due."""
+    unfinished: Sequence[str] = ()
+    """Jobs of its ticks that had not ended, those included that somebody let run again."""
     known: Container[datetime] = ()
     """Ticks that were seen to already, before the clock was put back."""
 
@@ -75,12 +77,14 @@ class Firing:
                 plan = plan_ticks(schedule, schedule.next_run_at, now)
             except ChapkitError as error:
                 return _Intent(schedule, now, Plan(), broken=error.detail)
-            standing = await Standing.look(repository, schedule.active, schedule.failures, writes=False)
+            unfinished = await repository.list_unfinished(schedule.id)
+            active = _in_sight(schedule.active, unfinished)
+            standing = await Standing.look(repository, active, schedule.failures, writes=False)
             jobs: dict[datetime, Prepared] = {}
             if not standing.is_exhausted(schedule) and not _is_in_the_way(schedule, standing, plan):
                 for tick in plan.runs:
                     jobs[tick] = await self._jobs.try_prepare(scope, schedule, tick, TickSource.TRIGGER)
-        return _Intent(schedule, now, plan, jobs)
+        return _Intent(schedule, now, plan, jobs, unfinished=unfinished)
 
     async def _commit(self, intent: _Intent) -> None:
         # What a power cut takes away is done again: the tick and its job are lost together.
@@ -102,7 +106,8 @@ class Firing:
         if intent.broken is not None:
             await repository.move(schedule, {"enabled": False, "paused_reason": intent.broken, "next_run_at": None})
             return
-        standing = await Standing.look(repository, locked.active, locked.failures, writes=True)
+        active = _in_sight(locked.active, intent.unfinished)
+        standing = await Standing.look(repository, active, locked.failures, writes=True)
         verdicts = dict.fromkeys((tick for tick in plan.missed if tick not in intent.known), _MISSED)
         for tick in plan.runs:
             if tick not in intent.known:
@@ -131,7 +136,8 @@ class Firing:
         if verdict.job_id is None:
             standing.fail(verdict.reason)
             return verdict
-        if schedule.overlap == Overlap.REPLACE:
+        # Those that are made up for wait for one another, else none but the last would run.
+        if schedule.overlap == Overlap.REPLACE and not intent.plan.makes_up:
             for job_id in standing.active:
                 await self._jobs.request_cancel(scope, ULID.trusted(job_id))
         standing.active.append(verdict.job_id)
@@ -145,6 +151,11 @@ def _last(tick: datetime, verdict: Verdict) -> dict[str, Any]:
         "last_reason": verdict.reason,
         "last_job_id": verdict.job_id,
     }
+
+
+def _in_sight(active: Sequence[str], unfinished: Sequence[str]) -> list[str]:
+    """Return which jobs are to be looked at: somebody may have let one run again that had ended."""
+    return [*(job_id for job_id in unfinished if job_id not in active), *active]
 
 
 def _is_in_the_way(schedule: Schedule, standing: Standing, plan: Plan) -> bool:

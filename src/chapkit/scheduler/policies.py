@@ -26,7 +26,7 @@ class Overlap(StrEnum):
     QUEUE = "queue"
     """It waits for the other one."""
     REPLACE = "replace"
-    """It cancels the other one and starts."""
+    """It cancels the other one and starts; those that are made up for wait for one another."""
 
 
 @dataclass(frozen=True)

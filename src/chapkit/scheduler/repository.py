@@ -144,6 +144,10 @@ class ScheduleRepository(BaseRepository[Schedule]):
                 found += [(job_id, row[0], row[1]) for row in rows]
         return found
 
+    async def list_unfinished(self, id: ULID) -> list[str]:
+        """Return the jobs of the last ticks that have not ended, those included that run again, by id."""
+        return [row[0] for row in await statements.LIST_UNFINISHED.fetch(self.session, p_id=id)]
+
     async def add_ticks(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write ticks down; one of them that is there already is an error."""
         await statements.INSERT_TICK.run(self.session, *rows)

@@ -14,6 +14,7 @@ from chapkit.scheduler.policies import Missed, Overlap, check_jitter
 from chapkit.scheduler.trigger_schemas import AwareMoment, TriggerOut, TriggerSpec, UpcomingTick
 from chapkit.scheduler.window import window_of
 from chapkit.task.bodies import NUMBER, StrictBody, told_only
+from chapkit.task.json_values import JsonValues
 
 GRACE = 60.0
 """Seconds that a tick may be late without being missed."""
@@ -22,6 +23,8 @@ SHORTEST_GRACE = 1.0
 MOST_BACKFILLED = 1000
 MOST_FAILURES = 1_000_000
 LONGEST_GRACE = 86_400.0
+JSON = JsonValues(lambda _: None)
+"""Checks what a client sent: what a column cannot hold would become null there, or nobody could write it."""
 MissedPolicy: TypeAlias = Literal["skip", "latest"] | dict[str, int]
 _MissedIn = Annotated[
     Any,
@@ -139,6 +142,12 @@ class ScheduleIn(StrictBody, ScheduleRules, EntityIn):
     @classmethod
     def _check_name(cls, name: str) -> str:
         return storable_text(name)
+
+    @field_validator("arguments")
+    @classmethod
+    def _check_arguments(cls, arguments: dict[str, Any]) -> dict[str, Any]:
+        checked: dict[str, Any] = JSON.write(arguments, "arguments")
+        return checked
 
 
 class TickRecord(BaseModel):

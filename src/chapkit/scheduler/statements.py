@@ -2,13 +2,15 @@
 
 from typing import Any, cast
 
-from sqlalchemy import BigInteger, Select, Table, Text, bindparam, insert, select, type_coerce, update
+from sqlalchemy import BigInteger, Select, Table, Text, bindparam, insert, or_, select, type_coerce, update
 
 from chapkit.core.columns import UtcDateTime
 from chapkit.core.direct import Direct
 from chapkit.core.quick import Prepared
 from chapkit.job.rows import JOBS
+from chapkit.job.schemas import JobStatus
 from chapkit.scheduler.models import Schedule, ScheduleTick
+from chapkit.scheduler.schemas import TickSource
 
 SCHEDULES = cast("Table", Schedule.__table__)
 TICKS = cast("Table", ScheduleTick.__table__)
@@ -65,6 +67,21 @@ MOVE = Direct(
     .values({name: bindparam(f"p_{name}", type_=SCHEDULES.c[name].type) for name in MOVING})
 )
 INSERT_TICK = Direct(insert(TICKS))
+_MOST_LOOKED_AT = 100
+_LAST_TICKS = (
+    _select(TICKS.c.job_id)
+    .where(TICKS.c.schedule_id == _ID, TICKS.c.source != TickSource.BACKFILL.value)
+    .order_by(TICKS.c.scheduled_for.desc())
+    .limit(_MOST_LOOKED_AT)
+    .subquery()
+)
+LIST_UNFINISHED = Prepared(
+    _select(type_coerce(JOBS.c.id, Text))
+    .select_from(_LAST_TICKS.join(JOBS, JOBS.c.id == _LAST_TICKS.c.job_id))
+    .where(or_(JOBS.c.status == JobStatus.PENDING.value, JOBS.c.status == JobStatus.RUNNING.value))
+    .order_by(JOBS.c.id)
+)
+"""Jobs of the last ticks that wait or run, those included that had ended and that somebody let run again."""
 _JOB = _select(JOBS.c.status, JOBS.c.error).where(JOBS.c.id == _ID)
 READ_JOB = Prepared(_JOB)
 FIND_JOB = Direct(_JOB)

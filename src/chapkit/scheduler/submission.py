@@ -23,6 +23,7 @@ from chapkit.job.targets import JobTargets
 from chapkit.scheduler.models import Schedule
 from chapkit.scheduler.policies import Missed, Overlap, jittered
 from chapkit.scheduler.schemas import TickOutcome, TickSource
+from chapkit.task.execution import CACHE_KEYS
 
 _MOST_SAID = 1000
 
@@ -155,7 +156,14 @@ def _takes_turns(schedule: Schedule, spec: JobSpec) -> bool:
     """Tell whether its jobs run one at a time, under a key of the schedule."""
     if schedule.overlap == Overlap.SKIP:
         return spec.concurrency_key is None and Missed.from_wire(schedule.missed).wants_all
-    return schedule.overlap in (Overlap.QUEUE, Overlap.REPLACE)
+    return schedule.overlap in (Overlap.QUEUE, Overlap.REPLACE) and not _take_turns_anyway(spec)
+
+
+def _take_turns_anyway(spec: JobSpec) -> bool:
+    """Tell whether they run one at a time under a key that all of them have: that of their task."""
+    key = spec.concurrency_key
+    # The key of a call whose result is kept may be another one at each tick.
+    return key is not None and spec.concurrency_limit == 1 and not key.startswith(CACHE_KEYS)
 
 
 def _reason(error: Exception, schedule: Schedule) -> str:

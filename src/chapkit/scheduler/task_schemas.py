@@ -14,7 +14,7 @@ from chapkit.job.options import JobOptions
 from chapkit.scheduler.errors import IntervalInvalidError
 from chapkit.scheduler.moments import instant
 from chapkit.scheduler.policies import Overlap
-from chapkit.scheduler.schemas import GRACE, LONGEST_GRACE, MOST_FAILURES, SHORTEST_GRACE, ScheduleIn, ScheduleOut
+from chapkit.scheduler.schemas import GRACE, JSON, LONGEST_GRACE, MOST_FAILURES, SHORTEST_GRACE, ScheduleIn, ScheduleOut
 from chapkit.scheduler.trigger_schemas import AwareMoment, CronTrigger, IntervalTrigger, OnceTrigger
 from chapkit.task.bodies import NUMBER, StrictBody, refused
 
@@ -49,6 +49,12 @@ class TaskScheduleIn(StrictBody):
     @classmethod
     def _check_moment(cls, value: datetime | None) -> datetime | None:
         return None if value is None else instant(value, "run_at")
+
+    @field_validator("parameters")
+    @classmethod
+    def _check_parameters(cls, parameters: dict[str, Any] | None) -> dict[str, Any] | None:
+        checked: dict[str, Any] | None = JSON.write(parameters, "parameters")
+        return checked
 
     @field_validator("interval_seconds", mode="before")
     @classmethod

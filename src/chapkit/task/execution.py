@@ -10,16 +10,14 @@ from chapkit.core.ids import ULID
 from chapkit.core.services import Scope, Services
 from chapkit.job.claiming import DEFAULT_QUEUE
 from chapkit.job.options import JobOptions
-from chapkit.job.policies import Retry
 from chapkit.job.runtime import JobRuntime
 from chapkit.job.schemas import LONGEST_TIMEOUT, JobRecord, JobSpec, JobStatus
 from chapkit.job.service import JobService
 from chapkit.job.settled import settle, settle_alone
 from chapkit.task.cache_counts import CacheCounts
-from chapkit.task.errors import TaskParametersError
 from chapkit.task.functions import TaskFunction, TaskFunctions
 from chapkit.task.payloads import with_stored_parameters
-from chapkit.task.refusals import ShellTasksOffError, TaskDisabledError, TaskRefusal, TaskUnknownError
+from chapkit.task.refusals import ShellTasksOffError, TaskDisabledError, TaskUnknownError
 from chapkit.task.repository import TaskRepository
 from chapkit.task.results import Kept, TaskResults
 from chapkit.task.schemas import PYTHON, SHELL
@@ -29,6 +27,8 @@ PYTHON_HANDLER = "task.python"
 SHELL_HANDLER = "task.shell"
 COMMAND_LIMIT = "command_timeout"
 """Label of the seconds that a command may take."""
+CACHE_KEYS = "cache:"
+"""What the keys begin with under which equal calls run one after the other."""
 COMMAND_GRACE = 5.0625
 """Seconds after its time limit in which a command is killed and what it wrote is read; then the job itself is late.
 
@@ -36,8 +36,6 @@ No round number, so that nobody takes the limit which a schedule has set later f
 """
 _KIND = "task"
 _SHOWN_COMMAND = 80
-_POINTLESS = (TaskRefusal, TaskParametersError)
-"""Errors that come again however often a job is tried."""
 
 
 @dataclass(frozen=True)
@@ -214,7 +212,7 @@ class TaskSubmitter:
             # An equal call may bring the result, under an identifier that nobody knows yet.
             artifact_id=ULID() if kept is None else None,
             # Equal calls one after the other, so that the first one's result does for the others.
-            concurrency_key=None if kept is None else f"cache:{kept.key}",
+            concurrency_key=None if kept is None else f"{CACHE_KEYS}{kept.key}",
             **_identity(declared.name, payload.get("task_id"), asked),
         )
         return Plan(_with_options(spec, own, asked.options), kept)
@@ -264,8 +262,4 @@ def _identity(what: str, task_id: str | None, asked: Asked) -> dict[str, Any]:
 def _with_options(spec: JobSpec, *given: JobOptions | None) -> JobSpec:
     for options in given:
         spec = spec if options is None else options.apply(spec)
-    return spec if spec.retry is None else replace(spec, retry=_without_pointless(spec.retry))
-
-
-def _without_pointless(retry: Retry) -> Retry:
-    return replace(retry, never=(*retry.never, *_POINTLESS))
+    return spec

@@ -69,12 +69,18 @@ class PythonTaskHandler(TaskHandler):
 
     async def _check_code(self, context: JobContext, function: TaskFunction) -> None:
         declared = function.declaration
+        if context.labels.get("function") != declared.name:
+            # The task calls another function than when it was submitted, which is none that has changed.
+            return
         before = str(context.labels.get("code_version", declared.code_version))
         if before == declared.code_version or declared.on_code_change == "run":
             return
         changed = TaskCodeChangedError(declared.name, before, declared.code_version)
-        # Whoever lets such a job run again means the code of now.
         if await was_held(context, CODE_HELD) or await was_held(context, changed.code):
+            # Whoever lets such a job run again means the code of now, in further attempts as well.
+            async with context.scope.write() as scope:
+                labels = {**context.labels, "code_version": declared.code_version}
+                await change_job(scope, context.job_id, labels=labels)
             return
         if declared.on_code_change == "fail":
             raise changed

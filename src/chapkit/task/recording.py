@@ -13,7 +13,9 @@ from chapkit.job.context import JobContext
 from chapkit.job.ports import JobHandler
 from chapkit.job.schemas import Revision
 from chapkit.job.settled import change_job
+from chapkit.task.errors import TaskParametersError
 from chapkit.task.payloads import whole_payload
+from chapkit.task.refusals import TaskRefusal
 from chapkit.task.revision import revise_task
 from chapkit.task.schemas import TASK_RESULT_TYPE
 from chapkit.task.work import TaskWork, describe_work
@@ -21,6 +23,8 @@ from chapkit.task.work import TaskWork, describe_work
 
 class TaskHandler(JobHandler):
     """A handler of tasks; a failure leaves an artifact, too."""
+
+    never: tuple[type[BaseException], ...] = (TaskRefusal, TaskParametersError)
 
     def __init__(self) -> None:
         self._works: WeakKeyDictionary[JobContext, TaskWork] = WeakKeyDictionary()

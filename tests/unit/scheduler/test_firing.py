@@ -1,5 +1,5 @@
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -185,15 +185,41 @@ async def test_overlap_skip_leaves_out_a_tick_while_the_job_goes_on(database: Da
         assert (await system.runs(schedule.id))[-1].outcome is TickOutcome.SUBMITTED
 
 
+@pytest.mark.parametrize(
+    ("overlap", "expected"),
+    [("skip", [TickOutcome.SUBMITTED, TickOutcome.SKIPPED]), ("replace", [TickOutcome.SUBMITTED] * 2)],
+)
+async def test_a_job_that_somebody_let_run_again_has_not_ended(
+    database: Database, overlap: str, expected: list[TickOutcome]
+) -> None:
+    note = Note()
+    async with schedule_system(database, note) as system:
+        schedule = await system.create(arguments={"handler": "note", "payload": {"fails": True}}, overlap=overlap)
+        await system.pass_time(MINUTE)
+        (run,) = await system.runs(schedule.id)
+        await system.finished(run.job_id)
+        # Seen to have failed, so that nobody looks at it any more.
+        await system.change(schedule.id, arguments={"handler": "note", "payload": {}})
+        await system.finished(await system.on_demand.run_now(schedule.id))
+        await system.jobs.retry(ULID(run.job_id), {"waits": True})
+        await system.pass_time(MINUTE)
+        first, _, second = await system.runs(schedule.id)
+        assert [first.outcome, second.outcome] == expected
+        note.go.set()
+        (ended,) = await system.finished(first.job_id)
+        assert ended.status == (JobStatus.CANCELED if overlap == "replace" else JobStatus.COMPLETED)
+
+
+@pytest.mark.parametrize("overlap", ["skip", "replace"])
 @pytest.mark.parametrize(("missed_minutes", "grace"), [(4, 1), (4, 600), (51, 1)])
-async def test_missed_ticks_that_are_all_wanted_wait_for_one_another_instead_of_being_skipped(
-    database: Database, missed_minutes: int, grace: int
+async def test_missed_ticks_that_are_all_wanted_wait_for_one_another_instead_of_being_left_out(
+    database: Database, missed_minutes: int, grace: int, overlap: str
 ) -> None:
     crowd = Crowd()
     crowd.go.set()
     async with schedule_system(database, crowd) as system:
         schedule = await system.create(
-            arguments={"handler": "test.crowd"}, missed={"all": 100}, overlap="skip", grace=grace
+            arguments={"handler": "test.crowd"}, missed={"all": 100}, overlap=overlap, grace=grace
         )
         await system.pass_time(missed_minutes * MINUTE)
         runs = await system.runs(schedule.id)
@@ -433,6 +459,15 @@ async def test_jitter_delays_the_job_and_not_the_tick(database: Database) -> Non
         assert (await system.get(schedule.id)).next_run_at == NOON + 2 * MINUTE
 
 
+async def test_a_missed_tick_with_jitter_has_as_long_to_start_as_any_other(database: Database) -> None:
+    async with schedule_system(database, Note()) as system:
+        schedule = await system.create(jitter=10, grace=1, job={"queue_timeout": 5})
+        await system.pass_time(10 * MINUTE + timedelta(seconds=30))
+        run = (await system.runs(schedule.id))[-1]
+        (job,) = await system.finished(run.job_id)
+        assert (job.status, job.error_code) == (JobStatus.COMPLETED, None)
+
+
 async def test_options_of_a_job_are_heeded(database: Database) -> None:
     async with schedule_system(database, Note(), runs_jobs=False) as system:
         await system.create(job={"priority": 7, "timeout": 5})
@@ -472,6 +507,21 @@ async def test_old_ticks_are_taken_away(database: Database, monkeypatch: pytest.
         runs = await system.runs(schedule.id)
         assert [run.scheduled_for for run in runs] == moments(*range(16, 22))
         assert (await system.row(schedule.id)).ticks == 21
+
+
+@pytest.mark.parametrize("seconds_late", [0, 30, 3600])
+async def test_a_time_that_the_clock_skips_has_its_job_when_the_clock_jumps(
+    database: Database, seconds_late: int
+) -> None:
+    jump = datetime(2030, 3, 31, 1, tzinfo=UTC)
+    async with schedule_system(database, Note()) as system:
+        trigger = {"type": "cron", "expression": "30 2 * * *", "timezone": "Europe/Berlin"}
+        system.clock.moment = jump - timedelta(hours=12)
+        schedule = await system.create(trigger=trigger)
+        assert schedule.next_run_at == jump
+        await system.pass_time(timedelta(hours=12, seconds=seconds_late))
+        (run,) = await system.runs(schedule.id)
+        assert (run.scheduled_for, run.outcome) == (jump, TickOutcome.SUBMITTED)
 
 
 async def test_a_tick_that_its_zone_no_longer_has_is_left_out(database: Database) -> None:
