@@ -13,7 +13,7 @@ from chapkit.job.ports import JobOutcome
 from chapkit.ops.health import HealthFeature
 from chapkit.ops.system import SystemFeature
 from tests.serving import application, serving
-from tests.unit.job.parts import Double, HandlersFeature, Held, JobSystem, Scripted, happens
+from tests.unit.job.parts import Double, Failing, HandlersFeature, Held, JobSystem, Scripted, happens
 
 pytestmark = pytest.mark.anyio
 HUGE = "9" * 20
@@ -129,3 +129,34 @@ async def test_a_job_that_has_to_start_behind_the_end_of_the_calendar_waits(data
         assert (await client.get(f"/api/v1/jobs/{waiting.id}")).json()["status"] == "pending"
         assert (await client.get("/api/v1/system")).json()["jobs"]["queues"]["default"]["later"] == 2
         assert (await client.get("/health")).json()["checks"]["jobs"]["state"] == "healthy"
+
+
+async def test_a_payload_that_no_handler_could_read_is_refused(database_url: str) -> None:
+    failing = Failing([ValueError("no")])
+    app = application(JobFeature(), HandlersFeature((failing,)), url=database_url)
+    async with serving(app) as client:
+        system = JobSystem(app.state.services)
+        job = await system.submit("test.failing")
+        await system.finished(job.id)
+        path, headers = f"/api/v1/jobs/{job.id}/$retry", {"Content-Type": "application/json"}
+        for depth in (201, 300, 900):
+            nested = '{"a":' * depth + "1" + "}" * depth
+            answer = await client.post(path, content=f'{{"payload":{nested}}}', headers=headers)
+            assert answer.status_code == 422, answer.text
+        nested = '{"a":' * 199 + "1" + "}" * 199
+        assert (await client.post(path, content=f'{{"payload":{nested}}}', headers=headers)).status_code == 202
+        await system.completed(job.id)
+
+
+async def test_another_payload_for_a_job_whose_handler_is_gone_is_refused_with_a_way_out(database_url: str) -> None:
+    app = application(JobFeature(), HandlersFeature((Failing([ValueError("no")]),)), url=database_url)
+    async with serving(app):
+        system = JobSystem(app.state.services)
+        job = await system.submit("test.failing")
+        await system.finished(job.id)
+    async with serving(application(JobFeature(), url=database_url)) as client:
+        path = f"/api/v1/jobs/{job.id}/$retry"
+        answer = await client.post(path, json={"payload": {"a": 1}})
+        assert (answer.status_code, answer.json()["code"]) == (409, "job-handler-unknown"), answer.text
+        # Another process may have it.
+        assert (await client.post(path)).json()["status"] == "pending"

@@ -100,6 +100,17 @@ async def test_a_repeated_request_is_not_kept_in_memory() -> None:
         assert len(services.get(ParsedRequests)) == 0
 
 
+@pytest.mark.parametrize(("workers", "kept"), [(0, 0), (1, 1)])
+async def test_only_a_process_that_runs_trainings_keeps_requests_in_memory(workers: int, kept: int) -> None:
+    app = builder(counts_rows).with_jobs(workers=workers, queues={"other": None}).build()
+    async with serving(app) as client:
+        calls = MLCalls(client)
+        body = {"config_id": await calls.config(), "data": TRAINING, "job": {"run_after": "2999-01-01T00:00:00Z"}}
+        assert (await calls.post("$train", body)).status_code == 202
+        services: Services = app.state.services
+        assert len(services.get(ParsedRequests)) == kept
+
+
 async def test_a_refused_key_is_shown_as_it_was_sent_and_an_empty_one_is_none() -> None:
     app = service(counts_rows)
     async with serving(app) as client:

@@ -207,3 +207,27 @@ async def test_odd_but_legal_text_passes_through(calls: MLCalls) -> None:
     artifact = await calls.predicted(await calls.trained(), future=odd)
     rows = artifact["data"]["content"]["data"]
     assert [row[1] for row in rows] == ["a\u0000b", "\U0001f600", ""]
+
+
+async def test_a_prediction_that_failed_is_no_model_and_no_training_either() -> None:
+    def refuse(config: Any, model: Any, historic: Any, future: Any) -> None:
+        raise ValueError("not today")
+
+    async with serving(service(predict=refuse)) as client:
+        calls = MLCalls(client)
+        model = await calls.trained()
+        failed = await calls.finished(await calls.post("$predict", {"artifact_id": model, "future": FUTURE}))
+        answer = await calls.post("$predict", {"artifact_id": failed["artifact_id"], "future": FUTURE})
+        assert (answer.status_code, answer.json()["code"]) == (422, "artifact-not-a-model"), answer.text
+        assert answer.json()["newest_models"] == [model]
+
+
+@pytest.mark.parametrize("depth", range(190, 202))
+async def test_what_is_accepted_can_be_read_however_deeply_it_is_nested(calls: MLCalls, depth: int) -> None:
+    nested = "[" * depth + "]" * depth
+    body = f'{{"config_id": "{await calls.config()}", "data": {{"columns": ["rainfall"], "data": [[{nested}]]}}}}'
+    answer = await calls.post("$train", body.encode())
+    if answer.status_code == 422:
+        assert answer.json()["code"] == "json-invalid"
+    else:
+        assert (await calls.finished(answer))["status"] == "completed"

@@ -1,6 +1,6 @@
 import importlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import pandas
@@ -126,6 +126,37 @@ async def test_what_was_said_of_the_functions_holds_for_their_jobs() -> None:
     trains, predicts = handlers.get("ml.train"), handlers.get("ml.predict")
     assert (trains.retry, trains.timeout, trains.executor) == (Retry(attempts=3), 5.0, "process")
     assert (predicts.retry, predicts.timeout) == (None, 9.0)
+
+
+@pytest.mark.parametrize(
+    ("trains", "predicts", "expected"),
+    [
+        ("thread", None, (None, None)),
+        ("thread", "process", (None, "process")),
+        ("process", "thread", ("process", None)),
+        (None, "process", ("process", "process")),
+    ],
+)
+async def test_each_function_runs_where_it_was_said_to(
+    trains: Literal["thread", "process"] | None, predicts: Literal["thread", "process"] | None, expected: Any
+) -> None:
+    registry = Registry()
+    registry.register_function("mean", mean, type="ml_train", executor=trains)
+    registry.register_function("mean", constant, type="ml_predict", executor=predicts)
+    builder = ServiceBuilder(info=INFO).with_config(BaseConfig).with_jobs()
+    builder.with_artifacts(hierarchy=ArtifactHierarchy("two"))
+    app = builder.with_ml(FunctionalModelRunner.from_registry("mean", registry)).build()
+    handlers = app.state.services.get(JobHandlers)
+    assert (handlers.get("ml.train").executor, handlers.get("ml.predict").executor) == expected
+
+
+def test_only_a_function_that_runs_in_a_child_has_to_be_importable() -> None:
+    registry = Registry()
+    registry.register_function("mean", lambda config, data: 1, type="ml_train", executor="thread")
+    registry.register_function("mean", constant, type="ml_predict", executor="process")
+    builder = ServiceBuilder(info=INFO).with_config(BaseConfig).with_jobs()
+    builder.with_artifacts(hierarchy=ArtifactHierarchy("two"))
+    builder.with_ml(FunctionalModelRunner.from_registry("mean", registry)).build()
 
 
 @pytest.mark.parametrize(("decorator", "expected"), [(train, "config, data, geo"), (predict, "config, model")])

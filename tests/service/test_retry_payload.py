@@ -80,6 +80,26 @@ async def test_a_training_runs_again_with_another_configuration(calls: TaskCalls
     assert artifact["data"]["metadata"]["rows"] == rows
 
 
+@pytest.mark.parametrize("rows", [3, 20_000], ids=["small", "large"])
+async def test_a_training_that_was_canceled_before_it_began_runs_with_what_it_gets_then(
+    calls: TaskCalls, rows: int
+) -> None:
+    body = {
+        "config_id": await configuration(calls, works=False),
+        "data": {"columns": ["a"], "data": [[number] for number in range(rows)]},
+        "job": {"run_after": "2999-01-01T00:00:00Z"},
+    }
+    job_id = str((await calls.client.post("/api/v1/ml/$train", json=body)).json()["job_id"])
+    assert (await calls.client.post(f"/api/v1/jobs/{job_id}/$cancel")).json()["status"] == "canceled"
+    config_id = await configuration(calls, works=True)
+    changed = {"config_id": config_id, "data": {"columns": ["b"], "data": [[1]]}}
+    assert (await retry(calls, job_id, changed)).status_code == 202
+    job = await calls.finished(job_id)
+    assert (job["status"], job["attempt"]) == ("completed", 1), job
+    metadata = (await calls.client.get(f"/api/v1/artifacts/{job['artifact_id']}")).json()["data"]["metadata"]
+    assert (metadata["config_id"], metadata["columns"], metadata["rows"]) == (config_id, ["b"], 1)
+
+
 async def test_a_large_training_becomes_a_small_one(calls: TaskCalls) -> None:
     job_id = await failed_training(calls, 20_000)
     body = {"config_id": await configuration(calls, works=True), "data": {"columns": ["b"], "data": [[1]]}}

@@ -74,7 +74,7 @@ class JobClaims:
         await self._ledger.add_status_events(taken)
         if taken:
             reach("job.claim.before-commit")
-        keyed = {row["id"] for row in candidates if row["concurrency_key"]}
+        keyed = {row["id"] for row in candidates if row["concurrency_key"] is not None}
         has_limit = queue.limit is not None
         return [Claim.from_row(row, wanted.owner, is_limited=has_limit or row["id"] in keyed) for row in taken]
 
@@ -88,8 +88,9 @@ class JobClaims:
 
     async def _choose(self, candidates: Sequence[Row]) -> list[str]:
         """Return those that can run beside each other and beside those that run already."""
-        limits = {row["concurrency_key"]: row["concurrency_limit"] for row in candidates if row["concurrency_key"]}
-        running: Counter[str] = Counter()
+        keyed = [row for row in candidates if row["concurrency_key"] is not None]
+        limits = {row["concurrency_key"]: row["concurrency_limit"] for row in keyed}
+        running: Counter[str | None] = Counter()
         unknown: set[str] = set()
         for key in sorted(limits):
             if not await self._lock(f"key:{key}"):
@@ -103,7 +104,7 @@ class JobClaims:
             key = row["concurrency_key"]
             if row["suspicions"] and suspects >= _SUSPECTS_AT_ONCE:
                 continue
-            if key and (key in unknown or running[key] >= row["concurrency_limit"]):
+            if key is not None and (key in unknown or running[key] >= row["concurrency_limit"]):
                 continue
             suspects += bool(row["suspicions"])
             running[key] += 1

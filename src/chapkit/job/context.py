@@ -1,7 +1,9 @@
 """What a handler knows of its job, and what it may do."""
 
+import asyncio
 import threading
 from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +14,7 @@ from chapkit.core.services import Scopes, Services
 from chapkit.job.claims import Claim, Report, Usage, storable
 from chapkit.job.errors import JobCanceledError
 from chapkit.job.executors.metering import MeteredCoroutine, metered
+from chapkit.job.executors.thread import MOST_THREADS
 from chapkit.job.executors.user_code import UserCode, is_coroutine_function
 from chapkit.job.log_budget import LogBudget
 from chapkit.job.reports import WaitingReports
@@ -33,8 +36,11 @@ class JobContext:
         self._reports = WaitingReports()
         self._canceled = threading.Event()
         self._budget = LogBudget()
+        self._threads = asyncio.Semaphore(MOST_THREADS)
         self.executor: str | None = None
         self.usage = Usage()
+        self.waiting: Callable[[], AbstractContextManager[None]] = nullcontext
+        """What waits in it for its turn takes nothing from the time of the attempt; on the event loop."""
 
     @property
     def job_id(self) -> ULID:
@@ -76,10 +82,13 @@ class JobContext:
         """Return what the function returns, run where it holds up nobody."""
         self.check_canceled()
         if self.executor == _PROCESS:
-            return await self.user_code.processes.call(function, args, kwargs, job=self, on_usage=self.note_usage)
+            return await self.user_code.processes.call(
+                function, args, kwargs, job=self, on_usage=self.note_usage, waiting=self.waiting
+            )
         if is_coroutine_function(function):
             return await self.user_code.run(self.step_through, function, *args, **kwargs)
-        return await self.user_code.run(metered, self.note_usage, function, *args, **kwargs)
+        async with self._threads:
+            return await self.user_code.run(metered, self.note_usage, function, *args, **kwargs)
 
     async def step_through(self, function: Callable[..., Coroutine[Any, Any, Any]], *args: Any, **kwargs: Any) -> Any:
         """Return what the coroutine returns, and note what its steps have used."""

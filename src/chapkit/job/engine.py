@@ -62,6 +62,10 @@ class JobEngine:
         """Queues that this process takes jobs of."""
         return tuple(self._queues)
 
+    def takes(self, queue: str) -> bool:
+        """Tell whether this process takes jobs of the queue."""
+        return self.slots > 0 and any(each.name == queue for each in self._queues)
+
     def configure(self, concurrency: int | None = None, queues: Sequence[str] | None = None) -> None:
         """Run so many jobs at once, of these queues, from now on; those that run go on."""
         if concurrency is not None:

@@ -123,7 +123,8 @@ class JobQueue:
             if current is None:
                 raise JobNotFoundError(job_id)
             rows = list(await repository.list_attempts(job_id))
-        if current["status"] == JobStatus.RUNNING:
+        # It may have ended between the two questions.
+        if current["status"] == JobStatus.RUNNING and all(row["number"] != current["attempt"] for row in rows):
             rows.append({"number": current["attempt"], "started_at": current["attempt_started_at"]})
         return [JobAttemptRecord.model_validate(dict(row)) for row in rows]
 

@@ -71,12 +71,12 @@ class JobRepository:
         counts.update({JobStatus(status): number for status, number in rows})
         return counts
 
-    async def last_event(self, job_id: ULID) -> int:
-        """Return the number of the job's last event; 0 if there is none."""
-        number: int | None = await self.session.scalar(
-            select(func.max(EVENTS.c.number)).where(EVENTS.c.job_id == job_id)
-        )
-        return number or 0
+    async def find_with_last(self, job_id: ULID) -> tuple[Row, int] | None:
+        """Return the job and the number of its last event, 0 if there is none, all of it read at one moment."""
+        last = select(func.max(EVENTS.c.number)).where(EVENTS.c.job_id == job_id).scalar_subquery()
+        statement = select(*WIRE, last.label("last")).where(JOBS.c.id == job_id)
+        row = (await self.session.execute(statement)).mappings().first()
+        return None if row is None else (row, row["last"] or 0)
 
     async def find_standing(self, job_id: ULID) -> Standing | None:
         """Return where the job stands, all of it read at one moment, or `None`."""

@@ -6,9 +6,10 @@ from typing import Any
 from pydantic_core import from_json
 from sqlalchemy import select
 
-from chapkit.core.errors import UnprocessableError
+from chapkit.core.errors import ConfigurationError, ConflictError, UnprocessableError
 from chapkit.core.ids import ULID
 from chapkit.job.errors import JobNotFoundError
+from chapkit.job.ports import JobHandler
 from chapkit.job.rows import JOBS
 from chapkit.job.runtime import JobRuntime
 from chapkit.job.schemas import Revision
@@ -19,6 +20,7 @@ async def revise(runtime: JobRuntime, job_id: ULID, given: Mapping[str, Any]) ->
 
     Raises:
         JobNotFoundError: There is no such job (`job-not-found`).
+        ConflictError: No feature brings its handler (`job-handler-unknown`).
         ChapkitError: The handler cannot do that.
     """
     columns = (JOBS.c.handler, JOBS.c.payload, JOBS.c.payload_blob, JOBS.c.labels)
@@ -27,7 +29,19 @@ async def revise(runtime: JobRuntime, job_id: ULID, given: Mapping[str, Any]) ->
     if row is None:
         raise JobNotFoundError(job_id)
     stored = Revision(from_json(row.payload), row.payload_blob, row.labels)
-    return await runtime.handlers.get(row.handler).revise(runtime.services, stored, given)
+    return await _handler(runtime, row.handler).revise(runtime.services, stored, given)
+
+
+def _handler(runtime: JobRuntime, name: str) -> JobHandler:
+    try:
+        return runtime.handlers.get(name)
+    except ConfigurationError as error:
+        raise ConflictError(
+            f"This service has no handler {name!r} any more, so nobody can tell what another payload means to it; run "
+            "the job again as it is, where its handler is, or delete it",
+            code=error.code,
+            found=name,
+        ) from error
 
 
 def require_known(given: Mapping[str, Any], known: Iterable[str]) -> None:

@@ -3,11 +3,13 @@
 import asyncio
 import contextvars
 from datetime import datetime
+from functools import partial
 from typing import Any, cast
 
 from chapkit.core.logging import add_request_context, get_logger
 from chapkit.core.origin import working_on_behalf
 from chapkit.job import endings
+from chapkit.job.attempt_limit import AttemptLimit
 from chapkit.job.claims import Claim
 from chapkit.job.context import JobContext
 from chapkit.job.current import working_for
@@ -31,7 +33,7 @@ class JobRun:
         self._timeout: JobTimeoutError | None = None
         self._was_asked = False
         self._was_released = False
-        self._timers: list[asyncio.TimerHandle] = []
+        self._timers: list[asyncio.TimerHandle | AttemptLimit] = []
         self._over: asyncio.Future[None] = self._loop.create_future()
         self.context = JobContext(claim, runtime.services, runtime.user_code, self._on_report)
         self._reporter = Reporter(recorder, self.context, on_stale=self.release)
@@ -74,7 +76,9 @@ class JobRun:
     def _set_timers(self, claim: Claim, now: datetime) -> None:
         if claim.timeout is not None:
             error = JobTimeoutError(f"The attempt took longer than the {claim.timeout:g} seconds that it may")
-            self._timers.append(self._loop.call_later(claim.timeout, self._time_out, error))
+            limit = AttemptLimit(claim.timeout, partial(self._time_out, error))
+            self.context.waiting = limit.paused
+            self._timers.append(limit)
         if claim.deadline is not None:
             left = (claim.deadline - now).total_seconds()
             error = JobTimeoutError(

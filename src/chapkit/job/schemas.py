@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_core import from_json, to_json
 
 from chapkit.core.errors import ConfigurationError
 from chapkit.core.ids import ULID
@@ -162,6 +163,11 @@ class JobRetryRequest(BaseModel):
     @field_validator("payload")
     @classmethod
     def _be_json(cls, payload: dict[str, Any] | None) -> dict[str, Any] | None:
+        try:
+            # As whoever runs the job reads it: what could be written is of no use if it cannot be read.
+            from_json(to_json(payload))
+        except ValueError as error:
+            raise ValueError(f"no job can read it, it may be nested too deeply: {error}") from error
         json.dumps(payload, allow_nan=False)
         return payload
 

@@ -137,6 +137,7 @@ TAKE = Direct(
         expires_at=JOBS.c.deadline,
         error=null(),
         error_code=null(),
+        error_traceback=null(),
         progress=null(),
         events=_COUNTED,
     )
@@ -206,6 +207,7 @@ REQUEST_CANCEL = Direct(
         finished_at=case((_WAITS, _NOW), else_=null()),
         error=case((_WAITS, null()), else_=JOBS.c.error),
         error_code=case((_WAITS, null()), else_=JOBS.c.error_code),
+        error_traceback=case((_WAITS, null()), else_=JOBS.c.error_traceback),
         cancel_requested=True,
         events=_COUNTED,
     )
@@ -249,6 +251,7 @@ EXPIRE = Direct(
         finished_at=_NOW,
         error=case((_TOO_LATE, _DEADLINE_TEXT), else_=_QUEUE_TIMEOUT_TEXT),
         error_code=case((_TOO_LATE, DEADLINE_PASSED), else_=QUEUE_TIMEOUT),
+        error_traceback=null(),
         expires_at=null(),
         events=_COUNTED,
     )

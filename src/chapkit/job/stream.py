@@ -37,31 +37,31 @@ class JobStream:
             JobNotFoundError: There is no such job (`job-not-found`).
         """
         async with self.scopes.read() as scope:
-            repository = JobRepository(scope.session)
-            row = await repository.find(job_id)
-            last = await repository.last_event(job_id)
-        if row is None:
+            found = await JobRepository(scope.session).find_with_last(job_id)
+        if found is None:
             raise JobNotFoundError(job_id)
+        row, last = found
         if last_seen is not None and last_seen >= last and JobStatus(row["status"]).is_final:
             return None
-        return row, last
+        return found
 
     async def messages(self, job_id: ULID, last_seen: int | None = None) -> AsyncGenerator[bytes]:
-        """Send the record as it is, or what followed the event `last_seen`; end with the job."""
+        """Send the record as it is, or what followed the event `last_seen`; end with the job.
+
+        An end that is past, as the job was let run again, is told like everything else.
+        """
         loop = asyncio.get_running_loop()
         with self.hub.watching(job_id) as watcher:
-            first, seen = await self._first(job_id, last_seen)
-            for message, is_last in first:
+            news, seen, is_over = await self._first(job_id, last_seen)
+            for message in news:
                 yield message
-                if is_last:
-                    return
+            if is_over:
+                return
             sent_at = loop.time()
             while True:
                 news, seen, is_over = await self._news(job_id, seen)
-                for message, is_last in news:
+                for message in news:
                     yield message
-                    if is_last:
-                        return
                     sent_at = loop.time()
                 if is_over or self.hub.is_closing:
                     # The client comes back, to this process or another one, with the last event it has seen.
@@ -73,39 +73,38 @@ class JobStream:
                     yield HEARTBEAT
                     sent_at = loop.time()
 
-    async def _first(self, job_id: ULID, last_seen: int | None) -> tuple[list[tuple[bytes, bool]], int]:
+    async def _first(self, job_id: ULID, last_seen: int | None) -> tuple[list[bytes], int, bool]:
         async with self.scopes.read() as scope:
-            repository = JobRepository(scope.session)
-            row = await repository.find(job_id)
-            last = await repository.last_event(job_id)
+            found = await JobRepository(scope.session).find_with_last(job_id)
+        if found is None:
+            return [DELETED], 0, True
+        row, last = found
         if last_seen is not None:
             # A number that no event has yet would never be reached.
-            return [], min(last_seen, last)
-        if row is None:
-            return [(DELETED, True)], 0
-        return [_record(to_wire(row), last)], last
+            return [], min(last_seen, last), False
+        return [_record(to_wire(row), last)], last, JobStatus(row["status"]).is_final
 
-    async def _news(self, job_id: ULID, seen: int) -> tuple[list[tuple[bytes, bool]], int, bool]:
+    async def _news(self, job_id: ULID, seen: int) -> tuple[list[bytes], int, bool]:
         """Return the events behind `seen`, the last one of them, and whether none can come any more."""
         async with self.scopes.read() as scope:
             rows = await JobRepository(scope.session).list_news(job_id, seen, _BATCH)
         if not rows:
-            return [(DELETED, True)], seen, True
+            return [DELETED], seen, True
         news = [_message(row) for row in rows if row["number"] is not None]
-        is_over = not news and JobStatus(rows[0]["status"]).is_final
+        # Job and events are read at one moment: behind these there is nothing.
+        is_over = len(news) < _BATCH and JobStatus(rows[0]["status"]).is_final
         return news, max((row["number"] or seen) for row in rows), is_over
 
 
-def _message(row: Row) -> tuple[bytes, bool]:
+def _message(row: Row) -> bytes:
     data: dict[str, Any] = from_json(row["data"])
     if row["event_kind"] == "log":
-        return format_sse_event(to_json(data).decode(), id=str(row["number"]), event="log"), False
+        return format_sse_event(to_json(data).decode(), id=str(row["number"]), event="log")
     # The record as it was when the event happened.
     record = to_wire(row)
     told = {"message": data["message"]} if "message" in data else {}
     return _record({**{name: data.get(name, value) for name, value in record.items()}, **told}, row["number"])
 
 
-def _record(record: dict[str, Any], number: int) -> tuple[bytes, bool]:
-    message = format_sse_event(to_json(record).decode(), id=str(number))
-    return message, JobStatus(record["status"]).is_final
+def _record(record: dict[str, Any], number: int) -> bytes:
+    return format_sse_event(to_json(record).decode(), id=str(number))

@@ -10,7 +10,9 @@ _MAX_BYTES = 64 * 1024 * 1024
 
 
 class ParsedRequests:
-    """A few parsed requests by job; a job whose request is gone reads its stored body instead.
+    """A few parsed requests by the identifier that their result will have; a job without one reads its stored body.
+
+    Not by that of the job, which keeps it when it is run again with another request, perhaps by another process.
 
     Args:
         max_bytes: How long the bodies of all of them may be together.
@@ -24,18 +26,18 @@ class ParsedRequests:
     def __len__(self) -> int:
         return len(self._requests)
 
-    def put(self, job_id: ULID, request: Any, size: int) -> None:
+    def put(self, result_id: ULID, request: Any, size: int) -> None:
         """Keep the request; the oldest ones go when there is no room for it."""
         with self._lock:
-            self._requests[job_id] = (request, size)
+            self._requests[result_id] = (request, size)
             self._left -= size
             while self._left < 0:
                 _, (_, freed) = self._requests.popitem(last=False)
                 self._left += freed
 
-    def take(self, job_id: ULID) -> Any:
+    def take(self, result_id: ULID | None) -> Any:
         """Return the request and forget it; `None` if it is not here."""
         with self._lock:
-            request, freed = self._requests.pop(job_id, (None, 0))
+            request, freed = self._requests.pop(result_id, (None, 0)) if result_id else (None, 0)
             self._left += freed
             return request

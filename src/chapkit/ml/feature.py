@@ -25,7 +25,7 @@ from chapkit.job.targets import JobTargets
 from chapkit.ml.cache import ParsedRequests
 from chapkit.ml.checks import RunLimits
 from chapkit.ml.handlers import PREDICT, TRAIN, PredictHandler, RunnerParts, TrainHandler, handler_of
-from chapkit.ml.placement import check_executor
+from chapkit.ml.placement import check_executor, executor_of
 from chapkit.ml.router import RunRouter, list_router
 from chapkit.ml.runner import ModelRunner, RunnerFunctions, RunOptions
 from chapkit.ml.runners import RunnerDescription, Runners
@@ -97,12 +97,11 @@ class MLFeature(Feature):
     def register(self, services: Services) -> None:
         """Read the signatures of the runner and bring its two handlers."""
         functions = self.runner.functions()
-        check_executor(self.runner.executor, functions)
+        check_executor(self.runner, functions)
         parts = RunnerParts(
             train=bind_function(functions.train, TRAIN_PARAMETERS, self.converters),
             predict=bind_function(functions.predict, PREDICT_PARAMETERS, self.converters),
             configs=Key(ConfigManager, self.config_name or DEFAULT_KIND),
-            executor=self.runner.executor,
             runner=self.name,
             converters=self.converters,
         )
@@ -140,12 +139,13 @@ class MLFeature(Feature):
 
     def _chosen(self, options: RunOptions) -> "_Chosen":
         timeout = self.timeout if options.timeout is None else options.timeout
-        return _Chosen(options.queue or self.queue, options.retry or self.retry, timeout)
+        executor = executor_of(self.runner, options)
+        return _Chosen(options.queue or self.queue, options.retry or self.retry, timeout, executor)
 
     def _add_handlers(self, services: Services, parts: RunnerParts) -> None:
         for kind, chosen in ((TrainHandler, self._train), (PredictHandler, self._predict)):
             handler = handler_of(kind, parts)
-            handler.retry, handler.timeout = chosen.retry, chosen.timeout
+            handler.retry, handler.timeout, handler.executor = chosen.retry, chosen.timeout, chosen.executor
             services.get(JobHandlers).add(handler)
 
     def _describe(self, parts: RunnerParts, functions: RunnerFunctions) -> RunnerDescription:
@@ -180,6 +180,7 @@ class _Chosen:
     queue: str
     retry: Retry | None
     timeout: float | None
+    executor: str | None
 
 
 def _check_name(name: Any) -> None:

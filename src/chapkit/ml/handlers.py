@@ -45,7 +45,6 @@ class RunnerParts:
     runner: str | None = None
     """Name of the runner; `None` for the one without."""
     clock: Clock = field(default_factory=SystemClock)
-    executor: str | None = None
 
     @property
     def described(self) -> dict[str, Any]:
@@ -92,7 +91,6 @@ class _MLHandler(JobHandler):
 
     def __init__(self, parts: RunnerParts) -> None:
         self.parts = parts
-        self.executor = parts.executor
 
     async def revise(self, services: Services, stored: Revision, given: Mapping[str, Any]) -> Revision:
         """Return the request with some of its members changed."""

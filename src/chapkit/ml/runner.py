@@ -11,8 +11,10 @@ from chapkit.core.errors import ConfigurationError
 from chapkit.job.policies import Retry
 
 if TYPE_CHECKING:
+    from chapkit.task.declaration import Declaration
     from chapkit.task.registry import Registry
 
+PROCESS, THREAD = "process", "thread"
 ConfigT = TypeVar("ConfigT", bound=BaseConfig, default=BaseConfig)
 UserFunction = Callable[..., Any]
 
@@ -33,6 +35,8 @@ class RunOptions:
     timeout: float | None = None
     queue: str | None = None
     tags: tuple[str, ...] = ()
+    executor: str | None = None
+    """Where it runs, whatever its runner says."""
 
 
 class ModelRunner:
@@ -116,9 +120,10 @@ class FunctionalModelRunner(ModelRunner, Generic[ConfigT]):
         from chapkit.task.registry import TaskRegistry
 
         train, predict = find_functions(name, (registry or TaskRegistry.default).snapshot())
-        runner = cls(train.function, predict.function, executor=train.executor or predict.executor)
-        runner.train_options = RunOptions(train.retry, train.timeout, train.queue, train.tags)
-        runner.predict_options = RunOptions(predict.retry, predict.timeout, predict.queue, predict.tags)
+        # What only one of the two says holds for both; threads are what a runner has that says nothing.
+        executor = PROCESS if PROCESS in (train.executor, predict.executor) else None
+        runner = cls(train.function, predict.function, executor=executor)
+        runner.train_options, runner.predict_options = _options_of(train), _options_of(predict)
         return runner
 
     def functions(self) -> RunnerFunctions:
@@ -128,3 +133,7 @@ class FunctionalModelRunner(ModelRunner, Generic[ConfigT]):
     def is_same(self, other: ModelRunner) -> bool:
         """Tell whether `other` trains and predicts with the same functions."""
         return isinstance(other, FunctionalModelRunner) and self.functions() == other.functions()
+
+
+def _options_of(declared: "Declaration") -> RunOptions:
+    return RunOptions(declared.retry, declared.timeout, declared.queue, declared.tags, declared.executor)

@@ -15,6 +15,7 @@ from chapkit.core.errors import ChapkitError, InvalidULIDError, NotFoundError, U
 from chapkit.core.ids import ULID
 from chapkit.core.services import Key, Scope, Services
 from chapkit.job.claiming import DEFAULT_QUEUE
+from chapkit.job.engine import JobEngine
 from chapkit.job.keys import fingerprint_under
 from chapkit.job.schemas import JobRecord, JobSpec
 from chapkit.job.service import JobService
@@ -149,16 +150,17 @@ class RunSubmitter:
 
     async def _submit(self, spec: JobSpec, sent: Submission) -> JobRecord:
         waiting = self._services.get(ParsedRequests)
-        job_id = spec.id or ULID()
-        waiting.put(job_id, sent.request, len(sent.body))
+        result_id = spec.artifact_id or ULID()
+        if self._services.get(JobEngine).takes(spec.queue):
+            waiting.put(result_id, sent.request, len(sent.body))
         accepted: ULID | None = None
         try:
             async with self._services.scope.write() as scope:
                 job = await self._jobs.submit(spec, scope)
-            accepted = job.id
+            accepted = job.artifact_id
         finally:
-            if accepted != job_id:
-                waiting.take(job_id)
+            if accepted != result_id:
+                waiting.take(result_id)
         return job
 
     async def _require_config(self, scope: Scope, config_id: ULID) -> None:
@@ -178,8 +180,8 @@ class RunSubmitter:
             )
 
     async def _config_of_model(self, scope: Scope, artifact_id: ULID) -> ULID:
-        statement = select(Artifact.media_type, Artifact.signature, Artifact.info).where(Artifact.id == artifact_id)
-        row = (await scope.session.execute(statement)).one_or_none()
+        columns = (Artifact.type, Artifact.media_type, Artifact.signature, Artifact.info)
+        row = (await scope.session.execute(select(*columns).where(Artifact.id == artifact_id))).one_or_none()
         if row is None:
             raise NotFoundError(
                 f"Model artifact {artifact_id} not found",
@@ -187,7 +189,7 @@ class RunSubmitter:
                 field="artifact_id",
                 newest_models=await _newest_models(scope),
             )
-        if row.info.get("status") == "failed":
+        if row.type == MODEL_TYPE and row.info.get("status") == "failed":
             raise UnprocessableError(
                 f"The training that should have made {artifact_id} failed; train again",
                 code="training-failed",

@@ -1,6 +1,7 @@
 """Payloads of training and prediction jobs, and how they come back to the handlers."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -31,7 +32,9 @@ class StoredBody:
 async def store_body(body: bytes, payload: Mapping[str, Any], storage: ContentStorage) -> StoredBody:
     """Keep the body exactly as it was sent; large ones are written before any transaction."""
     if len(body) <= _INLINE_LIMIT:
-        return StoredBody({**payload, _BODY: from_json(body)}, None)
+        # What is nested so deeply that it cannot be read as a part of something else stays for itself, too.
+        with suppress(ValueError):
+            return StoredBody({**payload, **from_json(b'{"%b":%b}' % (_BODY.encode(), body))}, None)
     ref = await storage.large.put(body)
     reach("payload.between-blob-and-job")
     return StoredBody(payload, ref.sha256)
@@ -44,7 +47,7 @@ async def stored_body(payload: Mapping[str, Any], blob: str | None, storage: Con
 
 async def load_request(context: JobContext, schema: type[RequestT]) -> RequestT:
     """Return the request of a job: the parsed one of this process, or the stored body, parsed again."""
-    parsed = context.services.get(ParsedRequests).take(context.job_id)
+    parsed = context.services.get(ParsedRequests).take(context.artifact_id)
     if isinstance(parsed, schema):
         return parsed
     if context.payload_blob is None:

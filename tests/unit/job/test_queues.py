@@ -105,6 +105,12 @@ async def test_one_claim_keeps_to_the_limit_of_a_key(database: Database) -> None
         assert await claim_jobs(system, "B" * 26, 10) == []
 
 
+async def test_an_empty_key_is_a_key(database: Database) -> None:
+    async with job_system(database, Double(), start=False) as system:
+        first, *_ = [(await system.submit("test.double", concurrency_key="")).id for _ in range(3)]
+        assert [claim.fence.job_id for claim in await claim_jobs(system, "A" * 26, 10)] == [first]
+
+
 async def test_no_queue_starvesanother_job_system(database: Database) -> None:
     order: list[str] = []
 

@@ -9,11 +9,13 @@ from chapkit.core.errors import UnavailableError
 from chapkit.core.ids import ULID
 from chapkit.job import adhoc
 from chapkit.job.errors import JobFailedError, JobNotFoundError, JobResultError
+from chapkit.job.ledger import JobLedger
+from chapkit.job.policies import Retry
 from chapkit.job.queue import JobQueue
 from chapkit.job.repository import JobRepository
 from chapkit.job.rows import render
 from chapkit.job.schemas import JobRecord, JobSpec, JobStatus
-from tests.unit.job.parts import Double, Held, happens, job_system
+from tests.unit.job.parts import Double, Failing, Held, SteppedClock, happens, job_system
 
 pytestmark = pytest.mark.anyio
 
@@ -180,8 +182,10 @@ async def test_jobs_are_listed_counted_and_rendered_by_status_and_kind(database:
             repository = JobRepository(scope.session)
             assert await repository.count() == 4
             assert await repository.count(status="pending", kind="sum") == 2
-            assert await repository.last_event(sums[0]) == 2
-            assert await repository.last_event(ULID()) == 0
+            found = await repository.find_with_last(sums[0])
+            assert found is not None
+            assert (found[0]["status"], found[1]) == ("canceled", 2)
+            assert await repository.find_with_last(ULID()) is None
             [text] = render(await repository.list(kind="test.double"))
         assert JobRecord.model_validate_json(text).kind == "test.double"
 
@@ -199,3 +203,41 @@ async def test_a_queue_needs_neither_names_nor_a_limit(database: Database) -> No
         async with system.services.scope.write() as scope:
             job = await queue.submit(JobSpec(handler="test.double", queue="any"), scope)
         assert (await queue.get(job.id)).status is JobStatus.PENDING
+
+
+async def test_an_attempt_that_ends_while_it_is_read_is_listed_once(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = Held()
+    async with job_system(database, held) as system:
+        job = await system.submit("test.held")
+        await happens(held.begun)
+        async with system.services.scope.read() as scope:
+            before = await JobRepository(scope.session).find_attempt(job.id)
+
+        async def find_attempt(self: JobRepository, job_id: ULID) -> object:
+            return before
+
+        held.go.set()
+        await system.completed(job.id)
+        # As PostgreSQL shows it to one transaction that looks twice.
+        monkeypatch.setattr(JobRepository, "find_attempt", find_attempt)
+        assert [(each.number, each.outcome) for each in await system.jobs.list_attempts(job.id)] == [(1, "completed")]
+
+
+async def test_a_job_that_ends_between_two_attempts_keeps_no_traceback_of_the_last_one(database: Database) -> None:
+    failing = Failing([ValueError("no"), ValueError("no")], retry=Retry(attempts=2, initial=3600))
+    clock = SteppedClock()
+    async with job_system(database, failing, clock=clock) as system:
+        canceled = await system.submit("test.failing")
+        expired = await system.submit("test.failing", total_timeout=7200)
+        for job in (canceled, expired):
+            await system.becomes(job.id, JobStatus.PENDING, 1)
+            assert (await system.jobs.get_record(job.id)).error_traceback
+        await system.jobs.cancel(canceled.id)
+        await system.engine.shutdown(0)
+        clock.move(7200)
+        async with system.services.scope.write() as scope:
+            assert await JobLedger(scope.session, clock.now()).expire() == [expired.id]
+        for job in (canceled, expired):
+            assert (await system.jobs.get_record(job.id)).error_traceback is None

@@ -1,5 +1,6 @@
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
 from pydantic_core import from_json
@@ -9,9 +10,10 @@ from chapkit.core.ids import ULID
 from chapkit.job.context import JobContext
 from chapkit.job.errors import JobNotFoundError
 from chapkit.job.ports import JobOutcome
+from chapkit.job.repository import JobRepository
 from chapkit.job.stream import DELETED, JobStream
 from chapkit.web.sse import HEARTBEAT
-from tests.unit.job.parts import Double, Held, JobSystem, Scripted, happens, job_system
+from tests.unit.job.parts import Double, Failing, Held, JobSystem, Scripted, happens, job_system
 
 pytestmark = pytest.mark.anyio
 
@@ -107,3 +109,37 @@ async def test_a_silent_stream_beats(database: Database) -> None:
         await _next(messages)
         assert await _next(messages) == HEARTBEAT
         await messages.aclose()
+
+
+async def test_a_job_that_ends_while_a_stream_begins_is_told_with_its_end(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = Held()
+    async with job_system(database, held) as system:
+        job = await system.submit("test.held")
+        await happens(held.begun)
+
+        def ending(read: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+            async def answer(self: JobRepository, job_id: ULID) -> Any:
+                found = await read(self, job_id)
+                monkeypatch.undo()
+                held.go.set()
+                await system.completed(job_id)
+                return found
+
+            return answer
+
+        for name in ("find", "find_with_last"):
+            monkeypatch.setattr(JobRepository, name, ending(getattr(JobRepository, name)))
+        told = [_parse(message) async for message in _stream(system).messages(job.id)]
+        assert told == [(2, "message", "running"), (3, "message", "completed")]
+
+
+async def test_an_end_is_not_the_end_of_the_stream_where_the_job_was_let_run_again(database: Database) -> None:
+    async with job_system(database, Failing([ValueError("no")])) as system:
+        job = await system.submit("test.failing")
+        await system.finished(job.id)
+        await system.jobs.retry(job.id)
+        await system.completed(job.id)
+        told = [_parse(message)[2] async for message in _stream(system).messages(job.id, 1)]
+        assert told == ["running", "failed", "pending", "running", "completed"]

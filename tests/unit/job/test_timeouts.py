@@ -1,16 +1,19 @@
 import asyncio
 import threading
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from chapkit.core.database import Database
 from chapkit.core.errors import ConfigurationError
+from chapkit.job.attempt_limit import AttemptLimit
 from chapkit.job.context import JobContext
 from chapkit.job.policies import Retry
 from chapkit.job.ports import JobOutcome
 from chapkit.job.runtime import JobLimits
 from chapkit.job.schemas import JobSpec, JobStatus
+from tests.unit.job.executors import work
 from tests.unit.job.parts import (
     PATIENCE,
     Double,
@@ -262,3 +265,58 @@ def test_limits_that_make_no_sense_are_refused(name: str, value: float) -> None:
 def test_a_limit_of_no_job_at_once_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="concurrency_limit"):
         JobSpec(handler="test.double", concurrency_key="k", concurrency_limit=0)
+
+
+async def test_what_an_attempt_waits_for_its_turn_takes_nothing_from_its_time(database: Database) -> None:
+    later, over = asyncio.Event(), asyncio.Event()
+
+    async def body(context: JobContext) -> JobOutcome:
+        with context.waiting(), context.waiting():
+            AttemptLimit(0.1, later.set)
+            await happens(later)
+        if context.payload["goes_on"]:
+            await over.wait()
+        return JobOutcome()
+
+    async with job_system(database, Scripted(body)) as system:
+        quick = await system.submit("test.scripted", {"goes_on": False}, timeout=0.05)
+        assert (await system.finished(quick.id)).status is JobStatus.COMPLETED
+        slow = await system.submit("test.scripted", {"goes_on": True}, timeout=0.05)
+        assert (await system.finished(slow.id)).error_code == "job-timed-out"
+
+
+async def test_the_wait_of_a_job_for_a_child_takes_nothing_from_its_time(database: Database, tmp_path: Path) -> None:
+    async def body(context: JobContext) -> JobOutcome:
+        context.executor = "process"
+        return JobOutcome(result=await context.run_user_function(work.pid_when, str(tmp_path), 1))
+
+    later = asyncio.Event()
+    async with job_system(database, Scripted(body), processes=1) as system:
+        blocker = asyncio.create_task(system.runtime.user_code.processes.run(work.pid_when, str(tmp_path), 3))
+        await eventually(lambda: any(tmp_path.iterdir()))
+        job = await system.submit("test.scripted", timeout=PATIENCE / 10)
+        await system.becomes(job.id, JobStatus.RUNNING)
+        AttemptLimit(PATIENCE / 10 + 0.5, later.set)
+        await happens(later)
+        for name in ("second", "third"):
+            (tmp_path / name).touch()
+        await blocker
+        await system.completed(job.id)
+
+
+async def test_threads_that_never_answer_keep_none_from_other_jobs(database: Database) -> None:
+    go = threading.Event()
+
+    async def body(context: JobContext) -> JobOutcome:
+        await context.run_user_function(go.wait, None if context.payload["hangs"] else 0)
+        return JobOutcome()
+
+    async with job_system(database, Scripted(body), limits=_IMPATIENT, max_concurrency=8) as system:
+        try:
+            hanging = [await system.submit("test.scripted", {"hangs": True}, timeout=0.05) for _ in range(41)]
+            for job in hanging:
+                assert (await system.finished(job.id)).error_code == "job-timed-out"
+            other = await system.submit("test.scripted", {"hangs": False}, timeout=PATIENCE / 3)
+            await system.completed(other.id)
+        finally:
+            go.set()

@@ -3,7 +3,8 @@
 import asyncio
 import atexit
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from typing import Any
 
 from chapkit.core.errors import ConfigurationError
@@ -68,6 +69,7 @@ class ProcessExecutor:
         *,
         job: RunningJob | None = None,
         on_usage: Callable[[Usage], object] | None = None,
+        waiting: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> Any:
         """Return what the function returns, awaited if it is a coroutine; errors of the function are raised here.
 
@@ -78,15 +80,14 @@ class ProcessExecutor:
             args: Sent to the child as pickles, as is the result.
             job: What `current_job()` stands for in the child.
             on_usage: Told what the call has used, as far as that is known.
+            waiting: Entered while all children are busy with other calls.
 
         Raises:
             ProcessDiedError: The child has ended by itself.
             ArgumentsNotPicklableError: The function or its arguments cannot be sent.
             ResultNotPicklableError: The result cannot be sent back.
         """
-        if self._slots is None:
-            self._slots = asyncio.Semaphore(self.limit)
-        async with self._slots:
+        async with self._turn(waiting):
             while True:
                 child = self._take()
                 call = Call(function, tuple(args), dict(kwargs), job)
@@ -111,6 +112,19 @@ class ProcessExecutor:
         self._slots = None
         await asyncio.gather(*(asyncio.wrap_future(child.ended) for child in children))
         atexit.unregister(self._kill_all)
+
+    @asynccontextmanager
+    async def _turn(self, waiting: Callable[[], AbstractContextManager[None]]) -> AsyncGenerator[None]:
+        """Wait until one more child may work, which it may until the end of the block."""
+        if self._slots is None:
+            self._slots = asyncio.Semaphore(self.limit)
+        slots = self._slots
+        with waiting():
+            await slots.acquire()
+        try:
+            yield
+        finally:
+            slots.release()
 
     async def _outcome(self, child: Child, call: Call) -> Any:
         future = asyncio.wrap_future(call.outcome)

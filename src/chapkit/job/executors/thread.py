@@ -3,6 +3,7 @@
 import asyncio
 import concurrent.futures
 import contextvars
+import sys
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -10,16 +11,18 @@ from typing import Any
 
 from chapkit.job.executors.containment import contained, settle
 
+MOST_THREADS = 40
+
 
 class ThreadExecutor:
-    """A thread for each call, at most `limit` at once.
+    """A thread for each call, at most `limit` at once, or any number if it is `None`.
 
     The threads are daemons: one that never ends must not hold up the end of the process, as the
     threads of the standard library's pool would.
     """
 
-    def __init__(self, limit: int = 40) -> None:
-        self._limit = limit
+    def __init__(self, limit: int | None = MOST_THREADS) -> None:
+        self._limit = sys.maxsize if limit is None else limit
         self._slots: asyncio.Semaphore | None = None
         self._running: set[asyncio.Future[Any]] = set()
 

@@ -18,13 +18,13 @@ class UserCode:
 
     def __init__(
         self,
-        thread_limit: int = 40,
         processes: "ProcessExecutor | None" = None,
         *,
         process_limit: int | None = None,
         process_limits: "ProcessLimits | None" = None,
     ) -> None:
-        self.threads = ThreadExecutor(thread_limit)
+        # Each job limits its own: one that never answers must not keep the threads of others.
+        self.threads = ThreadExecutor(None)
         self.loop = JobLoop()
         self._processes = processes
         self._process_limit = process_limit

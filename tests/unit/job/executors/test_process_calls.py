@@ -1,7 +1,8 @@
 import asyncio
 import functools
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,29 @@ async def test_calls_run_side_by_side_up_to_the_limit(processes: ProcessExecutor
     assert len(set(await asyncio.gather(*calls))) == 2
     many = await asyncio.gather(*(processes.run(work.pid) for _ in range(12)))
     assert len(set(many)) <= 2
+
+
+async def test_a_call_says_how_long_it_waits_for_a_child(tmp_path: Path) -> None:
+    steps: list[str] = []
+
+    @contextmanager
+    def waiting() -> Generator[None]:
+        steps.append("waits")
+        yield
+        steps.append("has its turn")
+
+    executor = ProcessExecutor(1)
+    try:
+        first = asyncio.create_task(executor.run(work.pid_when, str(tmp_path), 2))
+        await comes_true(lambda: any(tmp_path.iterdir()))
+        second = asyncio.create_task(executor.call(work.pid, (), {}, waiting=waiting))
+        await comes_true(lambda: bool(steps))
+        assert steps == ["waits"]
+        (tmp_path / "another").touch()
+        assert await first == await second
+        assert steps == ["waits", "has its turn"]
+    finally:
+        await executor.close()
 
 
 async def test_a_child_is_replaced_after_so_many_calls() -> None:
