@@ -139,7 +139,7 @@ async def test_a_payload_that_no_handler_could_read_is_refused(database_url: str
         job = await system.submit("test.failing")
         await system.finished(job.id)
         path, headers = f"/api/v1/jobs/{job.id}/$retry", {"Content-Type": "application/json"}
-        for depth in (201, 300, 900):
+        for depth in (201, 300):
             nested = '{"a":' * depth + "1" + "}" * depth
             answer = await client.post(path, content=f'{{"payload":{nested}}}', headers=headers)
             assert answer.status_code == 422, answer.text

@@ -162,6 +162,43 @@ async def test_the_job_of_a_hit_need_not_be_kept_for_the_artifact(database_url: 
             assert await services.get(JobReferences).among(scope.session, ids) == {ids[0]}
 
 
+async def test_nor_need_the_jobs_that_had_to_wait_for_the_first_of_them(database_url: str, body: Body) -> None:
+    body.go.clear()
+    app = service(registry(body), database_url)
+    async with calling(app) as calls:
+        task = await calls.create("f", parameters={"place": "Bokeo"})
+        ids = [ULID((await calls.execute(task["id"])).json()["job_id"]) for _ in range(3)]
+        body.go.set()
+        jobs = [await calls.finished(str(id)) for id in ids]
+        assert [job["attempt"] for job in jobs] == [1, 1, 1]
+        services = app.state.services
+        async with services.scope.read() as scope:
+            assert await services.get(JobReferences).among(scope.session, ids) == {ids[0]}
+
+
+async def test_a_job_stays_for_what_any_of_its_runs_has_left(database_url: str, body: Body) -> None:
+    body.fails = 3
+    app = service(registry(body), database_url)
+    async with calling(app) as calls:
+        services = app.state.services
+
+        async def is_needed() -> bool:
+            async with services.scope.read() as scope:
+                return bool(await services.get(JobReferences).among(scope.session, [ULID(job["id"])]))
+
+        task = await calls.create("f", parameters={"place": "Bokeo"})
+        job = (await executed(calls, task))["job"]
+        artifacts = [job["artifact_id"]]
+        for _ in range(2):
+            await calls.client.post(f"/api/v1/jobs/{job['id']}/$retry")
+            artifacts.append((await calls.finished(job["id"]))["artifact_id"])
+        assert len(set(artifacts)) == 3
+        for artifact in reversed(artifacts):
+            assert await is_needed()
+            assert (await calls.client.delete(f"/api/v1/artifacts/{artifact}")).status_code == 204
+        assert not await is_needed()
+
+
 async def test_a_failure_is_not_kept_and_the_next_call_runs_the_body(calls: TaskCalls, body: Body) -> None:
     body.fails = 1
     task = await calls.create("f", parameters={"place": "Bokeo"})

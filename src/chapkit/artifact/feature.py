@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from fastapi import APIRouter
-from sqlalchemy import select
+from sqlalchemy import Text, exists, select, type_coerce
 
 from chapkit.artifact.hierarchy import ArtifactHierarchy
 from chapkit.artifact.manager import ArtifactManager
@@ -20,10 +20,14 @@ from chapkit.artifact.sweeper import BlobSweeper
 from chapkit.core.models import Base
 from chapkit.core.services import Scope, Services
 from chapkit.core.workers import Worker
+from chapkit.job.ledger import EARLIER_ARTIFACTS
 from chapkit.job.models import Job
 from chapkit.job.references import JobReferences
 from chapkit.web.dependencies import provided
 from chapkit.web.feature import CrudPermissions, Feature
+
+_HIT = '"cache":"hit"'
+"""In the text of the labels of a job that ended with the artifact of another one; a quote inside of a value differs."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,13 @@ class ArtifactFeature(Feature):
         references.add(select(Job.payload_blob).where(Job.payload_blob.is_not(None)))
         jobs = services.find(JobReferences) or JobReferences()
         # What made an artifact is part of its lineage; a job is told its artifact's identifier when it is submitted.
-        # One that was never started only points to what another one has made.
-        jobs.add(select(Job.id).join(Artifact, Artifact.id == Job.artifact_id).where(Job.attempt > 0))
+        # One that was never started, or found the result of an equal one, only points to what that one has made.
+        labels = type_coerce(Job.labels, Text)
+        is_hit = labels.contains(_HIT)
+        jobs.add(select(Job.id).join(Artifact, Artifact.id == Job.artifact_id).where(Job.attempt > 0, ~is_hit))
+        # A job that was run again got another identifier, and the artifact of a failure is there under the first one.
+        is_earlier = labels.contains(type_coerce(Artifact.id, Text))
+        jobs.add(select(Job.id).where(labels.contains(f'"{EARLIER_ARTIFACTS}":'), exists().where(is_earlier)))
         services.add(JobReferences, jobs)
         services.add(ContentStorage, storage)
         services.add(BlobReferences, references)

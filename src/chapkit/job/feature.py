@@ -107,7 +107,7 @@ class JobFeature(Feature):
         services.add(JobTargets, services.find(JobTargets) or JobTargets())
         services.add(JobReferences, services.find(JobReferences) or JobReferences())
         if (checks := services.find(HealthChecks)) is not None:
-            checks.add("jobs", JobCheck(self.clock, lambda: engine.is_working))
+            checks.add("jobs", JobCheck(self.clock, lambda: engine.is_working, queues=names))
         if (sections := services.find(SystemSections)) is not None:
             sections.add("jobs", self._describe)
 

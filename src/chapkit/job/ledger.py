@@ -25,6 +25,8 @@ from chapkit.job.schemas import JobStatus, Revision
 
 RETRY_KEYS = "retry_keys"
 """Label of a job under which the keys stand that have let it run again."""
+EARLIER_ARTIFACTS = "earlier_artifacts"
+"""Label of a job under which the identifiers stand that its earlier runs had for their artifacts."""
 _SUSPECT_PAUSE = timedelta(seconds=10)
 
 
@@ -166,13 +168,7 @@ class JobLedger:
         }
         changed = await statements.RESTART.first(self.session, values)
         if changed is not None:
-            labels = dict(row.labels if revision is None else revision.labels)
-            # Those of the row as it is now: a revision was made from what it was before it was locked.
-            granted = row.labels.get(RETRY_KEYS, ())
-            if wish is not None:
-                granted = wish.added_to(granted)
-            if granted:
-                labels[RETRY_KEYS] = granted
+            labels = _labels(row, revision, wish)
             if labels != row.labels:
                 await self._orm.execute(update(JOBS).where(JOBS.c.id == job_id).values(labels=labels))
             await self.add_status_events([changed], reason="restarted")
@@ -228,6 +224,19 @@ class JobLedger:
 
 
 _ENDING = ("error", "error_code", "error_traceback", "failures", "crashes")
+
+
+def _labels(row: Any, revision: Revision | None, wish: KeyedRequest | None) -> dict[str, Any]:
+    """Return the labels of a job that is run again."""
+    labels = dict(row.labels if revision is None else revision.labels)
+    # Those of the row as it is now: a revision was made from what it was before it was locked.
+    granted, earlier = row.labels.get(RETRY_KEYS, ()), row.labels.get(EARLIER_ARTIFACTS, ())
+    if wish is not None:
+        granted = wish.added_to(granted)
+    if row.artifact_id is not None:
+        earlier = [*earlier, str(row.artifact_id)]
+    more = {RETRY_KEYS: granted, EARLIER_ARTIFACTS: earlier}
+    return labels | {name: values for name, values in more.items() if values}
 
 
 def _message(report: Report) -> dict[str, Any]:

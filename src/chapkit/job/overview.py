@@ -1,7 +1,7 @@
 """How the jobs of a database are doing: numbers for `/api/v1/system`, and a verdict for `/health`."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
@@ -65,8 +65,14 @@ async def describe_jobs(session: AsyncSession, now: datetime, **settings: Any) -
     }
 
 
-async def check_jobs(session: AsyncSession, now: datetime) -> Verdict:
-    """Tell whether every job that could start has somebody, in whatever process, who takes jobs of its queue."""
+async def check_jobs(session: AsyncSession, now: datetime, queues: Collection[str] | None = None) -> Verdict:
+    """Tell whether every job that could start has somebody, in whatever process, who takes jobs of its queue.
+
+    Args:
+        session: Where the jobs are.
+        now: The present moment.
+        queues: Those that this service has; any, if `None`.
+    """
     waiting = set((await session.scalars(_WAITING_QUEUES)).all())
     if not waiting:
         return "healthy", None
@@ -77,9 +83,18 @@ async def check_jobs(session: AsyncSession, now: datetime) -> Verdict:
         if oldest is not None and now - oldest > UNSERVED:
             return "degraded", (
                 f"Since {to_text(oldest)} a job waits in the queue {queue!r}, and no process takes jobs of that queue; "
-                f"start one: chapkit worker module:app --queues {queue}"
+                f"{_remedy(queue, queues)}"
             )
     return "healthy", None
+
+
+def _remedy(queue: str, queues: Collection[str] | None) -> str:
+    if queues is None or queue in queues:
+        return f"start one: chapkit worker module:app --queues {queue}"
+    return (
+        f"this service has it no longer: name it in with_jobs(queues={{{queue!r}: None}}) until its jobs are done, or "
+        "cancel them"
+    )
 
 
 class JobCheck:
@@ -87,11 +102,18 @@ class JobCheck:
 
     Args:
         is_working: Tells whether the engine of this process runs; `None` where this process is to run no jobs.
+        queues: Those that the service has; any, if `None`.
     """
 
     def __init__(
-        self, clock: Clock, is_working: Callable[[], bool | None], now: Callable[[], float] = time.monotonic
+        self,
+        clock: Clock,
+        is_working: Callable[[], bool | None],
+        now: Callable[[], float] = time.monotonic,
+        *,
+        queues: Collection[str] | None = None,
     ) -> None:
+        self._queues = queues
         self._clock = clock
         self._is_working = is_working
         self._now = now
@@ -104,7 +126,7 @@ class JobCheck:
             return "unhealthy", "The job engine does not run; waiting jobs are not started: restart the service"
         if self._now() >= self._believed_until:
             async with services.scope.read() as scope:
-                self._verdict = await check_jobs(scope.session, self._clock.now())
+                self._verdict = await check_jobs(scope.session, self._clock.now(), self._queues)
             self._believed_until = self._now() + BELIEVED
         return self._verdict
 

@@ -94,6 +94,7 @@ class JobRun:
     def _desert(self) -> None:
         if not self._over.done():
             get_logger("chapkit.job").error("job.deserted", job_id=self.context.job_id)
+            self._runtime.user_code.loop.leave_if_blocked()
             self._over.set_result(None)
 
     def _end_body(self, body: asyncio.Task[Any]) -> None:

@@ -72,6 +72,79 @@ async def test_a_blocking_coroutine_does_not_hold_up_the_caller(user_code: UserC
     assert await task == "done"
 
 
+async def test_a_blocked_loop_is_left_once_a_coroutine_does_not_answer_and_ends_with_what_it_had(
+    user_code: UserCode,
+) -> None:
+    begun, go = threading.Event(), threading.Event()
+    threads: list[threading.Thread] = []
+    starts: list[str] = []
+
+    async def wait() -> str:
+        threads.append(threading.current_thread())
+        started.set()
+        while not go.is_set():
+            await asyncio.sleep(0.001)
+        return "waited"
+
+    async def block() -> None:
+        begun.set()
+        go.wait(PATIENCE)
+
+    async def read() -> tuple[str, str]:
+        starts.append(_place.get())
+        return _place.get(), "read"
+
+    started = threading.Event()
+    waiting = asyncio.create_task(user_code.run(wait))
+    await happens(started)
+    blocking = asyncio.create_task(user_code.run(block))
+    await happens(begun)
+    _place.set("here")
+    moved = asyncio.create_task(user_code.run(read))
+    await asyncio.sleep(0)
+    user_code.loop.leave_if_blocked()
+    assert not starts, "Nobody was asked to stop, so it may go on at any time."
+    blocking.cancel()
+    await asyncio.sleep(0)
+    user_code.loop.leave_if_blocked()
+    assert await moved == ("here", "read")
+    assert await user_code.run(read) == ("here", "read")
+    assert not waiting.done()
+    go.set()
+    assert await waiting == "waited"
+    with pytest.raises(asyncio.CancelledError):
+        await blocking
+    assert len(starts) == 2
+    await asyncio.to_thread(threads[0].join, PATIENCE)
+    assert not threads[0].is_alive()
+
+
+async def test_a_loop_that_is_not_blocked_is_not_left(user_code: UserCode) -> None:
+    begun, asked, go = threading.Event(), threading.Event(), threading.Event()
+
+    async def shrug() -> threading.Thread:
+        begun.set()
+        while not go.is_set():
+            try:
+                await asyncio.sleep(0.001)
+            except asyncio.CancelledError:
+                asked.set()
+        return threading.current_thread()
+
+    async def tell() -> threading.Thread:
+        return threading.current_thread()
+
+    before = await user_code.run(tell)
+    task = asyncio.create_task(user_code.run(shrug))
+    await happens(begun)
+    task.cancel()
+    await happens(asked)
+    user_code.loop.leave_if_blocked()
+    assert await user_code.run(tell) is before
+    go.set()
+    await asyncio.wait({task})
+
+
 async def test_a_canceled_caller_goes_on_only_when_the_thread_has_ended(user_code: UserCode) -> None:
     begun, go, ended = threading.Event(), threading.Event(), threading.Event()
 

@@ -108,6 +108,21 @@ async def test_a_job_that_nobody_will_take_is_told_with_the_remedy(services: Ser
     )
 
 
+async def test_a_job_in_a_queue_that_was_taken_away_is_told_with_what_helps_there(services: Services) -> None:
+    await add_worker(services, "default")
+    await add(services, "gpu", due_for=61)
+    state, message = await JobCheck(SteppedClock(), lambda: True, queues=("default",))(services)
+    assert state == "degraded"
+    assert message == (
+        "Since 2029-12-31T23:58:59.000000Z a job waits in the queue 'gpu', and no process takes jobs of that queue; "
+        "this service has it no longer: name it in with_jobs(queues={'gpu': None}) until its jobs are done, or cancel "
+        "them"
+    )
+    # Another process may still have it, as in a rolling deployment.
+    await add_worker(services, "gpu")
+    assert await JobCheck(SteppedClock(), lambda: True, queues=("default",))(services) == ("healthy", None)
+
+
 @pytest.mark.parametrize("due_for", [30.0, -1000.0])
 async def test_a_job_that_does_not_wait_for_long_yet_is_no_reason_to_worry(services: Services, due_for: float) -> None:
     await add(services, due_for=due_for)

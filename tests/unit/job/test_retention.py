@@ -179,6 +179,34 @@ async def test_a_job_stays_as_long_as_the_artifact_that_came_from_it(store: Stor
     assert await janitor.clean() == 1
 
 
+async def test_a_job_that_ended_with_the_result_of_another_one_does_not_stay_for_the_artifact(store: Store) -> None:
+    async with store.services.scope.write() as scope:
+        artifact = await scope.get(ArtifactManager).store("a result")
+    made = await store.add(400, artifact_id=artifact.id, labels={"cache": "miss"})
+    other = await store.add(400, artifact_id=artifact.id)
+    # The last two were in the queue already when the result came, and had to start to find it.
+    await store.add(400, artifact_id=artifact.id, labels={"cache": "hit"})
+    await store.add(1, artifact_id=artifact.id, labels={"cache": "hit"})
+    assert await store.janitor(age="30d").clean() == 1
+    assert await store.janitor(count=0).clean() == 1
+    assert await store.left() == {made, other}
+
+
+async def test_a_job_that_was_run_again_stays_for_the_artifact_of_an_earlier_run(store: Store) -> None:
+    async with store.services.scope.write() as scope:
+        artifact = await scope.get(ArtifactManager).store("a failure")
+    made = await store.add(400, artifact_id=ULID(), labels={"earlier_artifacts": [str(ULID()), str(artifact.id)]})
+    await store.add(400, artifact_id=ULID(), labels={"earlier_artifacts": [str(ULID())]})
+    # Names the artifact for another reason.
+    await store.add(400, labels={"model_id": str(artifact.id)})
+    assert await store.janitor(count=1).clean() == 1
+    assert await store.janitor(age="30d").clean() == 1
+    assert await store.left() == {made}
+    async with store.services.scope.write() as scope:
+        await scope.get(ArtifactManager).delete_by_id(artifact.id)
+    assert await store.janitor(age="30d").clean() == 1
+
+
 async def test_jobs_that_artifacts_need_do_not_count(store: Store) -> None:
     async with store.services.scope.write() as scope:
         artifacts = [await scope.get(ArtifactManager).store(f"model {number}") for number in range(3)]

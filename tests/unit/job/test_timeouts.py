@@ -137,6 +137,35 @@ async def test_a_thread_that_does_not_answer_is_never_said_to_be_canceled(databa
         threaded.go.set()
 
 
+async def test_a_coroutine_that_blocks_its_loop_and_does_not_answer_holds_up_no_other_job(database: Database) -> None:
+    begun, go, ended = threading.Event(), threading.Event(), threading.Event()
+
+    async def block() -> str:
+        begun.set()
+        go.wait(2 * PATIENCE)
+        ended.set()
+        return "late"
+
+    async def greet() -> str:
+        return "done"
+
+    async def body(context: JobContext) -> JobOutcome:
+        return JobOutcome(result=await context.run_user_function(block if context.payload["blocks"] else greet))
+
+    async with job_system(database, Scripted(body), limits=_IMPATIENT) as system:
+        blocking = await system.submit("test.scripted", {"blocks": True}, timeout=0.05)
+        await happens(begun)
+        # Comes to the blocked loop before it is left, or to a new one behind it.
+        jobs = [await system.submit("test.scripted", {"blocks": False})]
+        assert (await system.finished(blocking.id)).error_code == "job-timed-out"
+        jobs.append(await system.submit("test.scripted", {"blocks": False}))
+        for job in jobs:
+            await system.completed(job.id)
+            assert await system.jobs.get_result(job.id) == "done"
+        assert not ended.is_set()
+        go.set()
+
+
 async def test_a_thread_that_answers_ends_canceled(database: Database) -> None:
     answering = Answering()
     async with job_system(database, Scripted(answering)) as system:
