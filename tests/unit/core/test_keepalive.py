@@ -25,7 +25,7 @@ async def _look(url: str, driver: str, **query: str) -> tuple[list[int], dict[st
         with socket.socket(fileno=os.dup(descriptor)) as way:
             assert way.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
             here = [way.getsockopt(socket.IPPROTO_TCP, option) for option in _OPTIONS]
-        there = dict((await connection.execute(_SETTINGS)).tuples().all())
+        there = {row.name: row.setting for row in await connection.execute(_SETTINGS)}
     await database.dispose()
     return here, there
 
